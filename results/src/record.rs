@@ -1,0 +1,144 @@
+//! The rows of a run folder. Times are nanoseconds of the host's CLOCK_MONOTONIC since the run
+//! began, sizes are bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It reached what the storm waited for.
+    Ready,
+    /// It could not be started, or ended before.
+    Failed,
+    /// Its deadline passed.
+    Timeout,
+    /// The user interrupted the run.
+    Killed,
+}
+
+/// A row of `attempts.csv`. Absent times did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// Storm number, from 0; warm-up storms are numbered too and listed in `run.json`.
+    pub storm: u32,
+    /// Backend.
+    pub backend: String,
+    /// Instance number within its storm, from 0.
+    pub instance: u32,
+    /// Hash of the full launch configuration, spelled out in `run.json`.
+    pub config: String,
+    /// When it was due.
+    pub scheduled_ns: u64,
+    /// When the launcher began with it.
+    pub started_ns: Option<u64>,
+    /// When the first instruction of the workload had run.
+    pub ready_ns: Option<u64>,
+    /// When the workload's first answer arrived.
+    pub serving_ns: Option<u64>,
+    /// When it had ended.
+    pub stopped_ns: Option<u64>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, where it is not `ready`.
+    pub error: String,
+}
+
+/// A row of `phases.csv`. The phases of an attempt tile start → ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Storm number.
+    pub storm: u32,
+    /// Backend.
+    pub backend: String,
+    /// Instance number.
+    pub instance: u32,
+    /// Name.
+    pub phase: String,
+    /// Begin.
+    pub begin_ns: u64,
+    /// End.
+    pub end_ns: u64,
+}
+
+/// A row of `host.csv`: the host and the canary during one sampling interval.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSample {
+    /// End of the interval.
+    pub at_ns: u64,
+    /// Storm that was under way; absent between storms (`baseline`).
+    pub storm: Option<u32>,
+    /// Backend of that storm.
+    pub backend: String,
+    /// CPU use of the whole host, 0 to 1.
+    pub cpu_used_ratio: Option<f64>,
+    /// CPU time stolen by the host's own hypervisor, 0 to 1.
+    pub cpu_steal_ratio: Option<f64>,
+    /// MemAvailable.
+    pub mem_available_bytes: Option<u64>,
+    /// Bytes read from disks in the interval.
+    pub disk_read_bytes: Option<u64>,
+    /// Bytes written to disks in the interval.
+    pub disk_written_bytes: Option<u64>,
+    /// PSI cpu `some`, share of the interval (from `total`). Absent where the kernel has no PSI.
+    pub psi_cpu_some_ratio: Option<f64>,
+    /// PSI io `some`.
+    pub psi_io_some_ratio: Option<f64>,
+    /// PSI memory `some`.
+    pub psi_memory_some_ratio: Option<f64>,
+    /// Processes made per second.
+    pub forks_per_s: Option<f64>,
+    /// Median latency of the canary's task within the interval.
+    pub canary_p50_ns: Option<u64>,
+    /// Worst latency of the canary's task within the interval.
+    pub canary_max_ns: Option<u64>,
+    /// Tasks the canary finished in the interval.
+    pub canary_tasks: Option<u64>,
+    /// Instances started and not yet stopped.
+    pub live_instances: u64,
+}
+
+/// `run.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Version of the run folder's format; see [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Identifier.
+    pub id: String,
+    /// Scenario.
+    pub scenario: String,
+    /// Begin, RFC 3339 in UTC. For people; nothing is computed from it.
+    pub began_at: String,
+    /// CLOCK_MONOTONIC of time 0 of this run, nanoseconds.
+    pub epoch_ns: u64,
+    /// The plan as resolved.
+    pub plan: serde_json::Value,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The command line.
+    pub argv: Vec<String>,
+    /// Versions of `bench` and of what it started.
+    pub versions: std::collections::BTreeMap<String, String>,
+    /// The host, by property.
+    pub host: std::collections::BTreeMap<String, serde_json::Value>,
+    /// Launch configurations by hash.
+    pub configs: std::collections::BTreeMap<String, serde_json::Value>,
+    /// Backends in the order asked for.
+    pub backends: Vec<String>,
+    /// Backends that were left out, with the reason.
+    pub unavailable: std::collections::BTreeMap<String, String>,
+    /// Numbers of the warm-up storms: kept, not counted.
+    pub warmup_storms: Vec<u32>,
+    /// Self-test: timer resolution, stamping delay, cost of sampler and canary, settling times.
+    pub self_test: std::collections::BTreeMap<String, serde_json::Value>,
+    /// What a reader should know before believing a number.
+    pub warnings: Vec<String>,
+    /// Whether the run came to its planned end.
+    pub complete: bool,
+}
+
+/// Version of the run folder's format.
+pub const SCHEMA_VERSION: u32 = 1;

@@ -1,0 +1,15 @@
+//! The wire protocol between the guest program and the host that started it.
+//!
+//! The guest speaks lines: one record separator (RFC 7464), one JSON object, one newline. The
+//! separator lets a reader find the next message after kernel text, firmware text or garbage on
+//! the same line. The guest never compares its clock with the host's; where it shares the host's
+//! kernel it adds its own CLOCK_MONOTONIC reading, which the host uses only to measure how late
+//! its own stamp is.
+
+mod decoder;
+mod message;
+mod plan;
+
+pub use decoder::{Decoded, Decoder, MAX_LINE_BYTES};
+pub use message::{Message, PROTOCOL_VERSION, RECORD_SEPARATOR, Stream};
+pub use plan::{ParseWorkloadError, Plan, WORKLOADS, Workload};

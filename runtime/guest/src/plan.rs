@@ -1,0 +1,204 @@
+//! What the guest is asked to do.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Names and one-line descriptions of the built-in workloads.
+pub const WORKLOADS: [(&str, &str); 5] = [
+    ("ready", "reports its first instruction and waits"),
+    ("http", "answers HTTP requests on a TCP socket"),
+    ("memory=SIZE", "touches every page of SIZE bytes (suffixes KiB, MiB, GiB) and holds them"),
+    ("cpu", "computes without end on one thread"),
+    ("command", "runs the image's command, or the one given behind --"),
+];
+
+/// What an instance does once it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Report `ready`, then wait.
+    Ready,
+    /// Serve HTTP.
+    Http,
+    /// Touch and hold memory.
+    Memory {
+        /// Bytes to touch.
+        bytes: u64,
+    },
+    /// Compute without end.
+    Cpu,
+    /// Run a command of the image; empty = the image's own.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+    },
+}
+
+/// Everything the guest is told at its start, as JSON in one argument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What to do.
+    pub workload: Workload,
+    /// Environment of a command, `NAME=value`.
+    #[serde(default)]
+    pub environment: Vec<String>,
+    /// Working directory of a command; empty = `/`.
+    #[serde(default)]
+    pub working_directory: String,
+    /// A listening TCP socket was passed as descriptor 4; without it the guest makes its own.
+    #[serde(default)]
+    pub inherited_listener: bool,
+    /// Address of the first network interface, `a.b.c.d/prefix`, set by the guest (PID 1 of a VM only).
+    #[serde(default)]
+    pub address: Option<String>,
+}
+
+impl Plan {
+    /// A plan for `workload` with nothing else asked.
+    pub fn new(workload: Workload) -> Plan {
+        Plan {
+            workload,
+            environment: Vec::new(),
+            working_directory: String::new(),
+            inherited_listener: false,
+            address: None,
+        }
+    }
+
+    /// The plan as one word without blanks, quotes or control characters, as fits on a kernel
+    /// command line: JSON, percent-encoded (RFC 3986, section 2.1).
+    pub fn to_word(&self) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let mut word = String::new();
+        for byte in json.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_.,:/+[]{}".contains(&byte) {
+                word.push(byte as char);
+            } else {
+                word.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        word
+    }
+
+    /// Reads what [`Plan::to_word`] wrote.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the word.
+    pub fn from_word(word: &str) -> Result<Plan, String> {
+        let mut json = Vec::with_capacity(word.len());
+        let bytes = word.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] == b'%' {
+                let hex = word.get(at + 1..at + 3).ok_or("plan ends inside an escape")?;
+                json.push(u8::from_str_radix(hex, 16).map_err(|_| format!("bad escape %{hex} in plan"))?);
+                at += 3;
+            } else {
+                json.push(bytes[at]);
+                at += 1;
+            }
+        }
+        serde_json::from_slice(&json).map_err(|error| format!("plan is not understood: {error}"))
+    }
+}
+
+/// A workload that does not exist or a size that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseWorkloadError(String);
+
+impl fmt::Display for ParseWorkloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ParseWorkloadError {}
+
+impl FromStr for Workload {
+    type Err = ParseWorkloadError;
+
+    fn from_str(text: &str) -> Result<Workload, ParseWorkloadError> {
+        match text.split_once('=') {
+            None => match text {
+                "ready" => Ok(Workload::Ready),
+                "http" => Ok(Workload::Http),
+                "cpu" => Ok(Workload::Cpu),
+                "command" => Ok(Workload::Command { argv: Vec::new() }),
+                "memory" => {
+                    Err(ParseWorkloadError("workload memory needs a size, as in memory=64MiB".into()))
+                }
+                _ => Err(unknown(text)),
+            },
+            Some(("memory", size)) => Ok(Workload::Memory { bytes: parse_size(size)? }),
+            Some(_) => Err(unknown(text)),
+        }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Workload::Ready => f.write_str("ready"),
+            Workload::Http => f.write_str("http"),
+            Workload::Memory { bytes } => write!(f, "memory={bytes}"),
+            Workload::Cpu => f.write_str("cpu"),
+            Workload::Command { .. } => f.write_str("command"),
+        }
+    }
+}
+
+fn unknown(text: &str) -> ParseWorkloadError {
+    ParseWorkloadError(format!("there is no workload {text:?}: try ready, http, memory=SIZE, cpu or command"))
+}
+
+fn parse_size(text: &str) -> Result<u64, ParseWorkloadError> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = text.split_at(digits);
+    let shift = match suffix {
+        "" | "B" => 0,
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        _ => {
+            return Err(ParseWorkloadError(format!(
+                "{text:?} is no size: write bytes, or a number with KiB, MiB or GiB"
+            )));
+        }
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .and_then(|bytes| bytes.checked_mul(1 << shift))
+        .ok_or_else(|| {
+            ParseWorkloadError(format!("{text:?} is no size: write bytes, or a number with KiB, MiB or GiB"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_survives_a_kernel_command_line() {
+        let mut plan = Plan::new(Workload::Command {
+            argv: vec!["/bin/sh".into(), "-c".into(), "echo \"ä b\" %41".into()],
+        });
+        plan.environment.push("A=b c".into());
+        let word = plan.to_word();
+        assert!(word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\''));
+        assert_eq!(Plan::from_word(&word), Ok(plan));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!("memory=64MiB".parse(), Ok(Workload::Memory { bytes: 64 << 20 }));
+        for bad in
+            ["memory", "memory=", "memory=0", "memory=1XB", "memory=99999999999GiB", "memory=-1", "htpp"]
+        {
+            assert!(bad.parse::<Workload>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The contract between those who start instances and those who try things with them.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use guest::Plan;
+
+use crate::event::EventSink;
+use crate::image::Image;
+use crate::watch::Watch;
+
+/// One way to start an instance.
+pub trait Backend: Send + Sync {
+    /// Its name, `family` or `family:variant`.
+    fn id(&self) -> String;
+
+    /// What it is, in one line.
+    fn description(&self) -> &'static str;
+
+    /// What this host must have, each with its state as measured now.
+    fn requirements(&self) -> Vec<Requirement>;
+
+    /// Does once per run what all instances share: unpacks the image, opens cgroups, builds an
+    /// initramfs. Nothing of it may be part of an instance's own start that a user would pay for
+    /// each time.
+    ///
+    /// # Errors
+    /// What could not be prepared, and what the system said.
+    fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error>;
+}
+
+/// A backend made ready for one image.
+pub trait Prepared: Send + Sync {
+    /// The full launch configuration, spelled out: what a reader needs to do the same by hand.
+    fn config(&self) -> serde_json::Value;
+
+    /// Starts one instance and returns as soon as it runs on its own; what becomes of it is told
+    /// to `events`. Must be called on a thread that lives as long as the run: the kernel sends
+    /// the parent-death signal when the *thread* that made a child ends (prctl(2)).
+    ///
+    /// # Errors
+    /// What could not be started. Nothing of the instance is left behind then.
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error>;
+}
+
+/// One started workload. Dropping it kills it and removes what it had.
+pub trait Instance: Send {
+    /// Where the workload's service is reached from this host once it listens on `guest_port`.
+    fn service(&self, guest_port: u16) -> Option<std::net::SocketAddr>;
+
+    /// What it occupies now.
+    ///
+    /// # Errors
+    /// Where the kernel's files cannot be read, for example because it has ended.
+    fn memory(&self) -> Result<Footprint, Error>;
+
+    /// Stops its execution without ending it.
+    ///
+    /// # Errors
+    /// Where the mechanism is missing or refuses.
+    fn pause(&mut self) -> Result<(), Error>;
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// As [`Instance::pause`].
+    fn resume(&mut self) -> Result<(), Error>;
+
+    /// Ends it at once with everything it started, waits until that is so, and removes its
+    /// cgroups, mounts and files.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    fn stop(&mut self) -> Result<Exit, Error>;
+}
+
+/// How an instance ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl From<std::process::ExitStatus> for Exit {
+    fn from(status: std::process::ExitStatus) -> Exit {
+        match status.signal() {
+            Some(signal) => Exit::Signal(signal),
+            None => Exit::Code(status.code().unwrap_or(-1)),
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit status {code}"),
+            Exit::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Memory of one instance in bytes, by the accounting methods that work for it. `None` where one does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Σ resident set size.
+    pub rss_bytes: Option<u64>,
+    /// Σ proportional set size (smaps_rollup).
+    pub pss_bytes: Option<u64>,
+    /// Σ private pages, clean and dirty.
+    pub private_bytes: Option<u64>,
+    /// Σ virtual size.
+    pub virtual_bytes: Option<u64>,
+    /// What its memory cgroup is charged with, kernel memory included.
+    pub cgroup_bytes: Option<u64>,
+}
+
+/// One instance of one storm of one run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstanceName {
+    /// Storm number, from 0.
+    pub storm: u32,
+    /// Instance number within its storm, from 0.
+    pub index: u32,
+}
+
+impl std::fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "s{}-i{}", self.storm, self.index)
+    }
+}
+
+/// Upper limits asked for an instance. `None` = not limited.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Memory in bytes; for a VM the size of its RAM.
+    pub memory_bytes: Option<u64>,
+    /// Processors, fractions allowed; for a VM rounded up to virtual CPUs.
+    pub cpus: Option<f64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+/// What one launch is asked to start.
+#[derive(Clone, Debug)]
+pub struct LaunchSpec {
+    /// Unique name within the run.
+    pub name: InstanceName,
+    /// What the guest program is told.
+    pub plan: Plan,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// What all backends of a run share.
+#[derive(Clone)]
+pub struct RunContext {
+    /// Identifier of the run, unique on this host: `[a-z0-9-]+`, at most 24 bytes.
+    pub run_id: String,
+    /// Private folder (mode 0700) for sockets, upper layers and the like, removed with the run.
+    pub state_dir: PathBuf,
+    /// Folder for what outlives runs (unpacked kernels, initramfs by digest).
+    pub cache_dir: PathBuf,
+    /// Stamps events.
+    pub watch: Arc<Watch>,
+}
+
+/// One thing a backend needs of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// What is needed.
+    pub what: String,
+    /// `Ok(what was found)` or `Err(why not)`.
+    pub state: Result<String, String>,
+    /// The command or change that fixes it where it is missing.
+    pub fix: Option<String>,
+}
+
+/// What could not be done, to what, what the system said, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused a step.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was being done, to what.
+        action: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something is not as it must be.
+    #[error("{0}")]
+    Invalid(String),
+    /// A requirement of the host is not met.
+    #[error("{what}{}", fix.as_ref().map(|fix| format!(" (try: {fix})")).unwrap_or_default())]
+    Missing {
+        /// What is missing and how that was found.
+        what: String,
+        /// The command that fixes it.
+        fix: Option<String>,
+    },
+}
+
+impl Error {
+    /// For `map_err`: the system refused `action`.
+    pub fn system<E: Into<std::io::Error>>(action: impl Into<String>) -> impl FnOnce(E) -> Error {
+        let action = action.into();
+        move |source| Error::System { action, source: source.into() }
+    }
+}

@@ -1,0 +1,32 @@
+//! How one instance is started, watched, measured and stopped.
+//!
+//! A [`Backend`] knows one way to start an instance. It is prepared once per run ([`Prepared`])
+//! and launched once per attempt ([`Instance`]). What happens to an instance is reported as
+//! [`Stamped`] events on the [`EventSink`] given at launch. Knows no scenario and no statistics.
+
+mod backend;
+pub mod clock;
+pub mod container;
+mod event;
+pub mod fake;
+pub mod image;
+pub mod process;
+pub mod state;
+pub mod vm;
+pub mod watch;
+
+pub use backend::{
+    Backend, Error, Exit, Footprint, Instance, InstanceName, LaunchSpec, Limits, Prepared, Requirement,
+    RunContext,
+};
+pub use event::{Event, EventSink, Stamped};
+pub use guest::Workload;
+
+/// Every backend this program knows, with its default options.
+pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {
+    vec![
+        Box::new(process::ProcessBackend),
+        Box::new(container::ContainerBackend),
+        Box::new(vm::DirectBackend::new(options.clone())),
+    ]
+}
