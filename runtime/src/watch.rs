@@ -7,6 +7,9 @@ use std::os::fd::OwnedFd;
 
 use crate::event::EventSink;
 
+/// Called on the stamper thread with a line's time in nanoseconds and the line; must not block.
+pub type OnLine = Box<dyn FnMut(u64, &[u8]) + Send>;
+
 /// What is to be read from a descriptor.
 pub enum Source {
     /// The guest's protocol. Messages become events, other text becomes [`crate::Event::Log`].
@@ -21,12 +24,12 @@ pub enum Source {
         /// Text that begins a phase, and the phase.
         marks: &'static [(&'static str, &'static str)],
     },
-    /// QEMU's monitor: the greeting becomes the mark `given`; every line is handed on.
+    /// Any other lines, as of QEMU's monitor: each is handed on with its time.
     Lines {
         /// The descriptor, read side.
         fd: OwnedFd,
-        /// Called on the stamper thread with each line and its time; must not block.
-        on_line: Box<dyn FnMut(u64, &[u8]) + Send>,
+        /// What to do with a line.
+        on_line: OnLine,
     },
 }
 
