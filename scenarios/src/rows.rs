@@ -1,0 +1,32 @@
+//! Where the rows of a run go.
+
+use results::record::{Attempt, HostSample, Phase, Run};
+
+use crate::Error;
+
+/// Takes rows as they happen and has written each when it returns.
+pub trait Rows {
+    /// Appends to `attempts.csv`.
+    ///
+    /// # Errors
+    /// What the system said, as for a full disk.
+    fn attempt(&mut self, row: &Attempt) -> Result<(), Error>;
+
+    /// Appends to `phases.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn phases(&mut self, rows: &[Phase]) -> Result<(), Error>;
+
+    /// Appends to `host.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn host(&mut self, row: &HostSample) -> Result<(), Error>;
+
+    /// Rewrites `run.json`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn update(&mut self, run: &Run) -> Result<(), Error>;
+}
