@@ -1,0 +1,73 @@
+//! A table that only grows, by whole rows.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::Error;
+
+/// A CSV file open for appending.
+#[derive(Debug)]
+pub(super) struct AppendFile {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    /// Length of the whole rows written so far.
+    bytes: u64,
+}
+
+impl AppendFile {
+    /// Makes the file with its header.
+    pub(super) fn create(path: PathBuf, columns: &[&str]) -> Result<AppendFile, Error> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(Error::system("make", &path))?;
+        let table = AppendFile { path, state: Mutex::new(State { file, bytes: 0 }) };
+        table.append(format!("{}\n", columns.join(",")).as_bytes())?;
+        Ok(table)
+    }
+
+    /// Appends all of `rows` or none.
+    pub(super) fn rows<R: Serialize>(&self, rows: &[R]) -> Result<(), Error> {
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        for row in rows {
+            writer
+                .serialize(row)
+                .map_err(|refused| Error::Invalid { path: self.path.clone(), what: refused.to_string() })?;
+        }
+        let bytes = writer
+            .into_inner()
+            .map_err(|failed| Error::Invalid { path: self.path.clone(), what: failed.error().to_string() })?;
+        self.append(&bytes)
+    }
+
+    fn append(&self, bytes: &[u8]) -> Result<(), Error> {
+        // A thread that panicked here left whole rows: they are appended by one call each.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.append(bytes) {
+            Ok(()) => Ok(()),
+            Err(source) => Err(Error::System { action: "append a row to", path: self.path.clone(), source }),
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(refused) = self.file.write_all(bytes) {
+            // A full disk takes part of a row: give it back, so that the rows before stay readable.
+            let _ = self.file.set_len(self.bytes);
+            return Err(refused);
+        }
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! The folder of one run: written row by row while the run goes on, read afterwards.
+//!
+//! One line of a file is one row, so that a file cut anywhere loses at most its last row.
+
+mod append;
+mod load;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use load::LoadedRun;
+
+use crate::Error;
+use crate::record::{Attempt, HostSample, Phase, Run};
+use append::AppendFile;
+
+/// Name of the run's description.
+pub const RUN_JSON: &str = "run.json";
+/// Name of the table of attempts.
+pub const ATTEMPTS_CSV: &str = "attempts.csv";
+/// Name of the table of phases.
+pub const PHASES_CSV: &str = "phases.csv";
+/// Name of the host's time series.
+pub const HOST_CSV: &str = "host.csv";
+
+/// Columns of `attempts.csv`.
+pub const ATTEMPT_COLUMNS: &[&str] = &[
+    "storm",
+    "backend",
+    "instance",
+    "config",
+    "scheduled_ns",
+    "started_ns",
+    "ready_ns",
+    "serving_ns",
+    "stopped_ns",
+    "outcome",
+    "error",
+];
+/// Columns of `phases.csv`.
+pub const PHASE_COLUMNS: &[&str] = &["storm", "backend", "instance", "phase", "begin_ns", "end_ns"];
+/// Columns of `host.csv`.
+pub const HOST_COLUMNS: &[&str] = &[
+    "at_ns",
+    "storm",
+    "backend",
+    "cpu_used_ratio",
+    "cpu_steal_ratio",
+    "mem_available_bytes",
+    "disk_read_bytes",
+    "disk_written_bytes",
+    "psi_cpu_some_ratio",
+    "psi_io_some_ratio",
+    "psi_memory_some_ratio",
+    "forks_per_s",
+    "canary_p50_ns",
+    "canary_max_ns",
+    "canary_tasks",
+    "live_instances",
+];
+
+/// A run being written. Every call is one append that is with the kernel when it returns; it may
+/// be shared between threads.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    attempts: AppendFile,
+    phases: AppendFile,
+    host: AppendFile,
+}
+
+impl RunFolder {
+    /// Makes the folder with `run.json` and the tables' headers.
+    ///
+    /// # Errors
+    /// Where the folder holds something already or the system refuses.
+    pub fn create(path: &Path, run: &Run) -> Result<RunFolder, Error> {
+        fs::create_dir_all(path).map_err(Error::system("make the folder", path))?;
+        let mut entries = fs::read_dir(path).map_err(Error::system("read the folder", path))?;
+        if entries.next().is_some() {
+            return Err(Error::Occupied { path: path.to_owned() });
+        }
+        replace(&path.join(RUN_JSON), &json(run, path)?)?;
+        Ok(RunFolder {
+            path: path.to_owned(),
+            attempts: AppendFile::create(path.join(ATTEMPTS_CSV), ATTEMPT_COLUMNS)?,
+            phases: AppendFile::create(path.join(PHASES_CSV), PHASE_COLUMNS)?,
+            host: AppendFile::create(path.join(HOST_CSV), HOST_COLUMNS)?,
+        })
+    }
+
+    /// Where the run is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends an attempt. Line breaks within its texts become spaces.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn attempt(&self, attempt: &Attempt) -> Result<(), Error> {
+        let one_line = Attempt { error: one_line(&attempt.error), ..attempt.clone() };
+        self.attempts.rows(&[one_line])
+    }
+
+    /// Appends the phases of an attempt, all or none.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn phases(&self, phases: &[Phase]) -> Result<(), Error> {
+        self.phases.rows(phases)
+    }
+
+    /// Appends a sample of the host.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn host(&self, sample: &HostSample) -> Result<(), Error> {
+        self.host.rows(std::slice::from_ref(sample))
+    }
+
+    /// Replaces `run.json` as a whole: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// What the system said; the old `run.json` stays.
+    pub fn update(&self, run: &Run) -> Result<(), Error> {
+        replace(&self.path.join(RUN_JSON), &json(run, &self.path)?)
+    }
+}
+
+/// Where a run goes unless `--out` says otherwise: `<base>/<UTC time>-<scenario>-<short id>`.
+/// `utc` is RFC 3339; what a file name should not hold is left out of it.
+pub fn default_path(base: &Path, utc: &str, scenario: &str, id: &str) -> PathBuf {
+    let short: String = id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    let time: String = utc
+        .split('.')
+        .next()
+        .unwrap_or(utc)
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric())
+        .filter(|c| *c != 'Z')
+        .collect();
+    let scenario: String =
+        scenario.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    base.join(format!("{time}Z-{scenario}-{short}"))
+}
+
+/// Points `latest` beside the run folder `path` at it. Something of that name which is not a
+/// symbolic link is left alone.
+///
+/// # Errors
+/// What the system said, or that `latest` is no link.
+pub fn point_latest(path: &Path) -> Result<(), Error> {
+    let (Some(base), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Error::Invalid { path: path.to_owned(), what: "is no folder with a name".into() });
+    };
+    let latest = base.join("latest");
+    match fs::symlink_metadata(&latest) {
+        Ok(found) if !found.file_type().is_symlink() => {
+            return Err(Error::Invalid {
+                path: latest,
+                what: "is not a symbolic link, left as it is (move it away)".into(),
+            });
+        }
+        _ => {}
+    }
+    let temporary = base.join(format!(".latest-{}", std::process::id()));
+    let _ = fs::remove_file(&temporary);
+    std::os::unix::fs::symlink(name, &temporary).map_err(Error::system("make the link", &temporary))?;
+    fs::rename(&temporary, &latest).map_err(Error::system("replace the link", latest))
+}
+
+/// Writes `content` beside `path` and renames it over it.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if let Err(source) = written.and_then(|()| fs::rename(&temporary, path)) {
+        let _ = fs::remove_file(&temporary);
+        return Err(Error::System { action: "write", path: path.to_owned(), source });
+    }
+    Ok(())
+}
+
+fn json(run: &Run, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut text = serde_json::to_vec_pretty(run).map_err(|refused| Error::System {
+        action: "serialise run.json of",
+        path: path.to_owned(),
+        source: io::Error::other(refused),
+    })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn one_line(text: &str) -> String {
+    text.replace("\r\n", " ").replace(['\n', '\r'], " ")
+}
