@@ -9,8 +9,12 @@ pub mod clock;
 pub mod container;
 mod event;
 pub mod fake;
+mod footprint;
 pub mod image;
+mod pidfd;
 pub mod process;
+mod program;
+mod spawn;
 pub mod state;
 pub mod vm;
 pub mod watch;
@@ -21,6 +25,7 @@ pub use backend::{
 };
 pub use event::{Event, EventSink, Stamped};
 pub use guest::Workload;
+pub use program::{guest_program, guest_program_bytes};
 
 /// Every backend this program knows, with its default options.
 pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {

@@ -1,11 +1,27 @@
-//! The `process` backend.
+//! The `process` backend: plain fork and exec, the price of isolating nothing.
 
+use std::ffi::CString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::clock::now_ns;
+use crate::event::{Event, EventSink};
 use crate::image::Image;
-use crate::{Backend, Error, Prepared, Requirement, RunContext};
+use crate::spawn::{Program, spawn};
+use crate::watch::{Source, Watch};
+use crate::{
+    Backend, Error, Exit, Footprint, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext,
+};
 
-/// The `process` backend.
+/// How long a killed process may take to go.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `process`.
 pub struct ProcessBackend;
 
 impl Backend for ProcessBackend {
@@ -14,14 +30,205 @@ impl Backend for ProcessBackend {
     }
 
     fn description(&self) -> &'static str {
-        ""
+        "plain fork and exec: the floor, the price of isolating nothing"
     }
 
     fn requirements(&self) -> Vec<Requirement> {
         Vec::new()
     }
 
-    fn prepare(&self, _context: &RunContext, _image: &Image) -> Result<Arc<dyn Prepared>, Error> {
-        Err(Error::Invalid("not built yet".into()))
+    fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        crate::guest_program()?;
+        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+        let null = null.map_err(Error::system("open /dev/null"))?.into();
+        Ok(Arc::new(PreparedProcess { watch: context.watch.clone(), null, image: image.digest.clone() }))
+    }
+}
+
+struct PreparedProcess {
+    watch: Arc<Watch>,
+    null: OwnedFd,
+    image: String,
+}
+
+impl Prepared for PreparedProcess {
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({
+            "backend": "process",
+            "image": self.image,
+            "start": "clone(CLONE_VM|CLONE_VFORK), setsid, PR_SET_PDEATHSIG, execveat of the sealed guest program",
+            "files": "the host's own: a bare process runs the guest program, not the image's files",
+        })
+    }
+
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        if spec.limits != Limits::default() {
+            return Err(Error::Invalid(
+                "a bare process cannot be limited: leave process out, or ask for no limits".into(),
+            ));
+        }
+        events.send(now_ns(), Event::Mark("spawn"));
+        let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
+        let word = CString::new(spec.plan.to_word()).map_err(|error| Error::Invalid(error.to_string()))?;
+        let null = self.null.as_fd();
+        let pidfd = spawn(&Program {
+            file: crate::guest_program()?,
+            argv: &[c"guest".into(), c"fd:3".into(), word],
+            env: &[],
+            fds: &[null, null, null, inside.as_fd()],
+        })
+        .map_err(Error::system("start the guest program"))?;
+        drop(inside);
+        // From here on the instance is owned: an error below drops and thereby ends it.
+        let instance = Process { exit: None, pidfd };
+        let watched = instance.pidfd.try_clone().map_err(Error::system("duplicate a pidfd"))?;
+        self.watch
+            .add(Source::Channel(outside.into()), events.clone())
+            .and_then(|()| self.watch.add(Source::Exit(watched), events))
+            .map_err(Error::system("watch a process"))?;
+        Ok(Box::new(instance))
+    }
+}
+
+struct Process {
+    pidfd: OwnedFd,
+    exit: Option<Exit>,
+}
+
+impl Process {
+    fn signal(&self, signal: Signal) -> Result<(), Error> {
+        pidfd_send_signal(&self.pidfd, signal).map_err(Error::system(format!("send {signal:?} to a process")))
+    }
+
+    fn pid(&self) -> Result<i32, Error> {
+        crate::pidfd::pid(self.pidfd.as_fd())
+    }
+}
+
+impl Instance for Process {
+    fn service(&self, guest_port: u16) -> Option<SocketAddr> {
+        Some((Ipv4Addr::LOCALHOST, guest_port).into())
+    }
+
+    fn memory(&self) -> Result<Footprint, Error> {
+        crate::footprint::of_process(self.pid()?)
+    }
+
+    fn pause(&mut self) -> Result<(), Error> {
+        self.signal(Signal::STOP)
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        self.signal(Signal::CONT)
+    }
+
+    fn stop(&mut self) -> Result<Exit, Error> {
+        if let Some(exit) = self.exit {
+            return Ok(exit);
+        }
+        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(Error::system("kill a process")(error)),
+        }
+        crate::pidfd::await_end(self.pidfd.as_fd(), END_TIMEOUT)?;
+        let exit = Exit::Signal(libc::SIGKILL);
+        self.exit = Some(exit);
+        Ok(exit)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nobody is left to hear of a failure; the parent-death signal remains.
+        let _ = self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InstanceName;
+    use guest::{Plan, Workload};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    fn launch(workload: Workload) -> (Box<dyn Instance>, UnboundedReceiver<crate::Stamped>, RunContext) {
+        let context = RunContext {
+            run_id: "test".into(),
+            state_dir: std::env::temp_dir(),
+            cache_dir: std::env::temp_dir(),
+            watch: Arc::new(Watch::start().expect("watch")),
+        };
+        let prepared = ProcessBackend.prepare(&context, &Image::builtin()).expect("prepared");
+        let name = InstanceName { storm: 0, index: 0 };
+        let (sender, receiver) = unbounded_channel();
+        let spec = LaunchSpec { name: name.clone(), plan: Plan::new(workload), limits: Limits::default() };
+        let instance = prepared.launch(&spec, EventSink::new(name, sender)).expect("launched");
+        (instance, receiver, context)
+    }
+
+    fn next(receiver: &mut UnboundedReceiver<crate::Stamped>) -> Event {
+        receiver.blocking_recv().expect("an event").event
+    }
+
+    #[test]
+    fn it_becomes_ready_and_ends_when_stopped() {
+        let (mut instance, mut events, _context) = launch(Workload::Ready);
+        assert_eq!(next(&mut events), Event::Mark("spawn"));
+        assert_eq!(next(&mut events), Event::Ready);
+        assert_eq!(instance.stop().expect("stopped"), Exit::Signal(libc::SIGKILL));
+        assert_eq!(next(&mut events), Event::Exited(Exit::Signal(libc::SIGKILL)));
+    }
+
+    #[test]
+    fn it_serves_and_its_memory_is_what_it_touched() {
+        let (instance, mut events, context) = launch(Workload::Http);
+        let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, unbounded_channel().0);
+        let port = loop {
+            if let Event::Listening(port) = next(&mut events) {
+                break port;
+            }
+        };
+        let address = instance.service(port).expect("reachable");
+        drop(sink);
+        let (sender, mut served) = unbounded_channel();
+        let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
+        context.watch.request(address, sink).expect("asked");
+        assert_eq!(next(&mut served), Event::Serving);
+
+        let (instance, mut events, _context) = launch(Workload::Memory { bytes: 32 << 20 });
+        while next(&mut events) != Event::Done(32 << 20) {}
+        let private = instance.memory().expect("memory").private_bytes.expect("known");
+        assert!((32 << 20..34 << 20).contains(&private), "{private}");
+    }
+
+    #[test]
+    fn a_command_tells_its_output_and_status() {
+        let argv = ["/bin/sh", "-c", "echo out; echo err >&2; exit 5"].map(String::from).to_vec();
+        let (_instance, mut events, _context) = launch(Workload::Command { argv });
+        let mut logs = Vec::new();
+        let status = loop {
+            match next(&mut events) {
+                Event::Log(text) => logs.push(text),
+                Event::CommandExited(status) => break status,
+                _ => {}
+            }
+        };
+        logs.sort();
+        assert_eq!((logs, status), (vec!["err".into(), "out".into()], 5));
+    }
+
+    #[test]
+    fn a_limit_it_cannot_hold_is_refused() {
+        let context = RunContext {
+            run_id: "test".into(),
+            state_dir: std::env::temp_dir(),
+            cache_dir: std::env::temp_dir(),
+            watch: Arc::new(Watch::start().expect("watch")),
+        };
+        let prepared = ProcessBackend.prepare(&context, &Image::builtin()).expect("prepared");
+        let name = InstanceName { storm: 0, index: 0 };
+        let limits = Limits { memory_bytes: Some(1), ..Limits::default() };
+        let spec = LaunchSpec { name: name.clone(), plan: Plan::new(Workload::Ready), limits };
+        assert!(prepared.launch(&spec, EventSink::new(name, unbounded_channel().0)).is_err());
     }
 }

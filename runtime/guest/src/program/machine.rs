@@ -1,0 +1,146 @@
+//! What PID 1 of a virtual machine has to do: file systems, modules, network, power.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use guest::{Message, Plan, Stream};
+
+use super::channel::Channel;
+
+/// Modules to load, one absolute path a line, in order.
+const MODULES: &str = "/etc/bench/modules";
+
+/// Prepares the machine for the workload.
+pub fn set_up(plan: &Plan, channel: &Channel) -> Result<(), String> {
+    mark(channel, "guest-mounts");
+    for (kind, target) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
+        mount(kind, target)?;
+    }
+    if let Ok(list) = std::fs::read_to_string(MODULES) {
+        mark(channel, "guest-modules");
+        for path in list.lines().filter(|line| !line.is_empty()) {
+            load_module(Path::new(path)).map_err(|error| format!("cannot load {path}: {error}"))?;
+        }
+    }
+    if let Some(address) = &plan.address {
+        mark(channel, "guest-network");
+        set_address("lo", Ipv4Addr::LOCALHOST, 8).map_err(|error| format!("cannot bring up lo: {error}"))?;
+        configure(address, channel)?;
+    }
+    Ok(())
+}
+
+/// Ends the machine: a reset, which ends QEMU under `-no-reboot` on every machine type.
+pub fn power_off() -> ! {
+    // SAFETY: no memory is involved; the call does not return for PID 1.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_AUTOBOOT);
+    }
+    loop {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
+fn mark(channel: &Channel, phase: &str) {
+    channel.send(&Message::Mark { phase: phase.into() });
+}
+
+fn mount(kind: &str, target: &str) -> Result<(), String> {
+    std::fs::create_dir_all(target).map_err(|error| format!("cannot make {target}: {error}"))?;
+    let kind_c = CString::new(kind).map_err(|error| error.to_string())?;
+    let target_c = CString::new(target).map_err(|error| error.to_string())?;
+    // SAFETY: all strings are NUL-terminated; no data is passed.
+    let result = unsafe {
+        libc::mount(kind_c.as_ptr(), target_c.as_ptr(), kind_c.as_ptr(), libc::MS_NOSUID, std::ptr::null())
+    };
+    match result {
+        0 => Ok(()),
+        // The kernel has mounted it itself (CONFIG_DEVTMPFS_MOUNT).
+        _ if io::Error::last_os_error().raw_os_error() == Some(libc::EBUSY) => Ok(()),
+        _ => Err(format!("cannot mount {kind} on {target}: {}", io::Error::last_os_error())),
+    }
+}
+
+fn load_module(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    // SAFETY: the descriptor is open and the parameter string NUL-terminated (init_module(2)).
+    let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::EEXIST) { Ok(()) } else { Err(error) }
+}
+
+fn configure(address: &str, channel: &Channel) -> Result<(), String> {
+    let (ip, prefix) = address.split_once('/').ok_or_else(|| format!("address {address:?} has no prefix"))?;
+    let ip: Ipv4Addr = ip.parse().map_err(|error| format!("address {address:?}: {error}"))?;
+    let prefix: u32 = prefix.parse().map_err(|error| format!("address {address:?}: {error}"))?;
+    let interface = first_interface()?;
+    set_address(&interface, ip, prefix)
+        .map_err(|error| format!("cannot give {interface} {address}: {error}"))?;
+    channel.send(&Message::Log { stream: Stream::Guest, text: format!("{interface} has {address}") });
+    Ok(())
+}
+
+fn first_interface() -> Result<String, String> {
+    let folder = "/sys/class/net";
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .map_err(|error| format!("cannot read {folder}: {error}"))?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "lo")
+        .collect();
+    names.sort();
+    names
+        .into_iter()
+        .next()
+        .ok_or_else(|| format!("no network interface in {folder}: is its driver missing?"))
+}
+
+/// Address, mask and up (netdevice(7)).
+fn set_address(interface: &str, ip: Ipv4Addr, prefix: u32) -> io::Result<()> {
+    let mask = Ipv4Addr::from(u32::MAX.checked_shl(32 - prefix.min(32)).unwrap_or(0));
+    // SAFETY: makes a descriptor, closed below.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let result = request(socket, libc::SIOCSIFADDR, interface, Some(ip))
+        .and_then(|()| request(socket, libc::SIOCSIFNETMASK, interface, Some(mask)))
+        .and_then(|()| request(socket, libc::SIOCSIFFLAGS, interface, None));
+    // SAFETY: the descriptor was made above.
+    unsafe { libc::close(socket) };
+    result
+}
+
+fn request(socket: i32, number: libc::Ioctl, interface: &str, address: Option<Ipv4Addr>) -> io::Result<()> {
+    // SAFETY: ifreq is plain data for which all zeroes is valid.
+    let mut ifreq: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in ifreq.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(interface.bytes()) {
+        *to = from as libc::c_char;
+    }
+    match address {
+        Some(ip) => {
+            // SAFETY: sockaddr_in is plain data for which all zeroes is valid.
+            let mut socket_address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+            socket_address.sin_family = libc::AF_INET as u16;
+            socket_address.sin_addr.s_addr = u32::from(ip).to_be();
+            // SAFETY: both are 16 bytes of plain data (netdevice(7)).
+            ifreq.ifr_ifru.ifru_addr =
+                unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(socket_address) };
+        }
+        None => ifreq.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short,
+    }
+    // SAFETY: the request is initialised and lives through the call.
+    match unsafe { libc::ioctl(socket, number, &ifreq) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,91 @@
+//! What the program does once it has said `ready`.
+
+pub mod channel;
+mod command;
+mod http;
+mod machine;
+mod wait;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use channel::Channel;
+use guest::{Message, Plan, Workload};
+
+/// Carries out the plan. Returns the exit status; does not return in a VM.
+pub fn run(channel: Channel, plan: Option<Cow<'_, str>>) -> i32 {
+    let channel = Arc::new(channel);
+    let is_machine = channel.is_machine();
+    let status = match plan.ok_or_else(|| "no plan given".to_owned()).and_then(|word| Plan::from_word(&word))
+    {
+        Ok(plan) => {
+            if is_machine && let Err(error) = machine::set_up(&plan, &channel) {
+                channel.send(&Message::Failed { error });
+            }
+            carry_out(&channel, plan)
+        }
+        Err(error) => {
+            channel.send(&Message::Failed { error });
+            2
+        }
+    };
+    if is_machine {
+        machine::power_off();
+    }
+    status
+}
+
+fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
+    let result = match &plan.workload {
+        Workload::Ready => Ok(()),
+        Workload::Http => http::serve(channel.clone(), plan.inherited_listener),
+        Workload::Memory { bytes } => touch(channel, *bytes),
+        Workload::Cpu => compute(),
+        Workload::Command { argv } => return command::run(channel, argv, &plan),
+    };
+    match result {
+        Ok(()) => wait::until_told_to_end(),
+        Err(error) => {
+            channel.send(&Message::Failed { error });
+            1
+        }
+    }
+}
+
+/// Touches every page of `bytes` fresh bytes, which stay mapped until the program ends.
+fn touch(channel: &Channel, bytes: u64) -> Result<(), String> {
+    // SAFETY: a fresh anonymous mapping; nothing else refers to it.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(format!("cannot map {bytes} bytes: {}", std::io::Error::last_os_error()));
+    }
+    // Pages that differ from each other, so that KSM cannot merge what a real workload would not share.
+    let page = 4096;
+    for (number, offset) in (0..bytes).step_by(page).enumerate() {
+        // SAFETY: offset lies within the mapping; 8-byte stores at page starts are aligned.
+        unsafe { start.cast::<u8>().add(offset as usize).cast::<u64>().write_volatile(number as u64 + 1) };
+    }
+    channel.send(&Message::Done { amount: bytes });
+    Ok(())
+}
+
+fn compute() -> Result<(), String> {
+    std::thread::Builder::new()
+        .spawn(|| {
+            let mut state = 1u64;
+            loop {
+                state = std::hint::black_box(state.wrapping_mul(6364136223846793005).wrapping_add(1));
+            }
+        })
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}

@@ -1,0 +1,168 @@
+//! Starting a plain program without copying this one.
+//!
+//! fork(2) copies the page tables of the parent, whose size then becomes part of every start that
+//! is measured. A child that shares the memory until it executes (vfork(2)'s way) costs the same
+//! whatever the parent has grown to.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// Lowest descriptor number of the copies made before the child arranges its own.
+const ASIDE: c_int = 64;
+/// Bytes of stack for the child between clone and exec.
+const STACK_BYTES: usize = 64 * 1024;
+/// Most descriptors a child gets.
+const MAX_FDS: usize = 16;
+
+/// What to execute and what it gets.
+pub(crate) struct Program<'a> {
+    /// The program file.
+    pub(crate) file: BorrowedFd<'a>,
+    /// Arguments, the program's name first.
+    pub(crate) argv: &'a [CString],
+    /// Environment.
+    pub(crate) env: &'a [CString],
+    /// The child's descriptors 0, 1, 2 …: at least the first three.
+    pub(crate) fds: &'a [BorrowedFd<'a>],
+}
+
+/// Everything the child touches, made before it exists.
+struct Child {
+    file: c_int,
+    argv: Vec<*const c_char>,
+    env: Vec<*const c_char>,
+    fds: Vec<OwnedFd>,
+    parent: libc::pid_t,
+    errno: c_int,
+}
+
+/// Starts the program in a session of its own, to be killed when the calling thread ends, and
+/// returns its pidfd.
+///
+/// # Errors
+/// What clone(2) or the child's steps up to execveat(2) answered.
+pub(crate) fn spawn(program: &Program<'_>) -> io::Result<OwnedFd> {
+    debug_assert!((3..=MAX_FDS).contains(&program.fds.len()));
+    let fds =
+        program.fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE).map_err(io::Error::from));
+    let mut child = Child {
+        file: program.file.as_raw_fd(),
+        argv: pointers(program.argv),
+        env: pointers(program.env),
+        fds: fds.collect::<io::Result<_>>()?,
+        // SAFETY: always succeeds (getpid(2)).
+        parent: unsafe { libc::getpid() },
+        errno: 0,
+    };
+    let mut stack = vec![0u8; STACK_BYTES];
+    let top = stack.as_mut_ptr_range().end.map_addr(|address| address & !0xf);
+    let mut pidfd: RawFd = -1;
+    let blocked = Blocked::all();
+    // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so `child` and
+    // the stack outlive it and nobody else touches them; the child makes system calls only.
+    let pid = unsafe {
+        libc::clone(
+            begin,
+            top.cast::<c_void>(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD,
+            ptr::from_mut(&mut child).cast::<c_void>(),
+            ptr::from_mut(&mut pidfd),
+        )
+    };
+    let failed = (pid < 0).then(io::Error::last_os_error);
+    drop(blocked);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    // SAFETY: CLONE_PIDFD has stored a fresh descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // SAFETY: written by the child before it ended; volatile because this thread did not write it.
+    let errno = unsafe { ptr::read_volatile(&child.errno) };
+    if errno != 0 {
+        let options = rustix::process::WaitIdOptions::EXITED;
+        let _ = rustix::process::waitid(
+            rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)),
+            options,
+        );
+        return Err(io::Error::from_raw_os_error(errno));
+    }
+    Ok(pidfd)
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| CStr::as_ptr(string)).chain([ptr::null()]).collect()
+}
+
+extern "C" fn begin(argument: *mut c_void) -> c_int {
+    let child = argument.cast::<Child>();
+    // SAFETY: the parent passed a Child that it does not touch while it is suspended. System calls
+    // only; errno is the suspended parent's and is overwritten, which it expects.
+    unsafe {
+        let _ = become_program(&*child);
+        ptr::write_volatile(&raw mut (*child).errno, *libc::__errno_location());
+        libc::_exit(127)
+    }
+}
+
+/// Returns only where a step failed, with its reason in errno.
+///
+/// # Safety
+/// To be called in a fresh child only.
+unsafe fn become_program(child: &Child) -> Option<()> {
+    let done = |result: c_int| (result >= 0).then_some(());
+    // SAFETY: system calls on this child alone; all pointers were prepared by the parent.
+    unsafe {
+        done(libc::setsid())?;
+        done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+        // The parent may have ended before the line above: then nobody will send the signal.
+        if libc::getppid() != child.parent {
+            *libc::__errno_location() = libc::ECHILD;
+            return None;
+        }
+        for (number, fd) in child.fds.iter().enumerate() {
+            done(libc::dup2(fd.as_raw_fd(), number as c_int))?;
+        }
+        let first = child.fds.len() as libc::c_uint;
+        done(libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+            as c_int)?;
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        // SIGPIPE is ignored in Rust programs, and what is ignored stays so across execve(2).
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        done(libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()))?;
+        libc::syscall(
+            libc::SYS_execveat,
+            child.file,
+            c"".as_ptr(),
+            child.argv.as_ptr(),
+            child.env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    None
+}
+
+/// All signals of this thread held back: a handler that ran in the child would run on our memory.
+struct Blocked(libc::sigset_t);
+
+impl Blocked {
+    fn all() -> Blocked {
+        // SAFETY: both sets are initialised by the calls; acts on this thread's mask only.
+        unsafe {
+            let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+                (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            Blocked(before)
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: restores the mask that was read from the same thread.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+    }
+}

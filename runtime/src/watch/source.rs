@@ -1,0 +1,206 @@
+//! What the stamper reads, and how it becomes events.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use guest::{Decoded, Decoder, Message};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use super::Next;
+use crate::Exit;
+use crate::event::{Event, EventSink};
+
+/// Most bytes of log that are passed on from one source; the rest is counted and dropped.
+pub(super) const LOG_BYTES: usize = 1024 * 1024;
+/// Bytes read at once, and how often at most before other descriptors get their turn.
+const READ_BYTES: usize = 64 * 1024;
+const READS: usize = 16;
+
+/// Called on the stamper thread with a line's time in nanoseconds and the line; must not block.
+pub type OnLine = Box<dyn FnMut(u64, &[u8]) + Send>;
+
+/// What is to be read from a descriptor.
+pub enum Source {
+    /// The guest's protocol. Messages become events, other text becomes [`crate::Event::Log`].
+    Channel(OwnedFd),
+    /// A pidfd: readable when the process has ended (pidfd_open(2)). The process is reaped with
+    /// waitid(P_PIDFD) by the stamper, which sends [`crate::Event::Exited`].
+    Exit(OwnedFd),
+    /// Lines of the firmware's debug port: `marks` pairs a text with the phase that begins with it.
+    Firmware {
+        /// The descriptor.
+        fd: OwnedFd,
+        /// Text that begins a phase, and the phase.
+        marks: &'static [(&'static str, &'static str)],
+    },
+    /// Any other lines, as of QEMU's monitor: each is handed on with its time.
+    Lines {
+        /// The descriptor, read side.
+        fd: OwnedFd,
+        /// What to do with a line.
+        on_line: OnLine,
+    },
+}
+
+pub(super) struct Reader {
+    fd: OwnedFd,
+    kind: Kind,
+    logged_bytes: usize,
+}
+
+enum Kind {
+    Channel(Decoder),
+    Exit,
+    Firmware { marks: &'static [(&'static str, &'static str)], lines: Lines },
+    Lines { on_line: OnLine, lines: Lines },
+}
+
+impl Reader {
+    pub(super) fn new(source: Source) -> io::Result<Reader> {
+        let (fd, kind) = match source {
+            Source::Channel(fd) => (fd, Kind::Channel(Decoder::default())),
+            Source::Exit(fd) => (fd, Kind::Exit),
+            Source::Firmware { fd, marks } => (fd, Kind::Firmware { marks, lines: Lines::default() }),
+            Source::Lines { fd, on_line } => (fd, Kind::Lines { on_line, lines: Lines::default() }),
+        };
+        if !matches!(kind, Kind::Exit) {
+            rustix::io::ioctl_fionbio(&fd, true)?;
+        }
+        Ok(Reader { fd, kind, logged_bytes: 0 })
+    }
+
+    pub(super) fn is_exit(&self) -> bool {
+        matches!(self.kind, Kind::Exit)
+    }
+
+    pub(super) fn advance(&mut self, at_ns: u64, events: &EventSink) -> Next {
+        if self.is_exit() {
+            return self.reap(at_ns, events);
+        }
+        let mut bytes = [0; READ_BYTES];
+        for _ in 0..READS {
+            match rustix::io::read(&self.fd, &mut bytes) {
+                Ok(0) => {
+                    self.finish(at_ns, events);
+                    return Next::Drop;
+                }
+                Ok(read) => self.take(at_ns, &bytes[..read], events),
+                Err(rustix::io::Errno::AGAIN) => return Next::Keep,
+                Err(rustix::io::Errno::INTR) => {}
+                // A socket whose peer was killed with unread data: its end, like any other.
+                Err(_) => {
+                    self.finish(at_ns, events);
+                    return Next::Drop;
+                }
+            }
+        }
+        Next::Keep
+    }
+
+    fn reap(&self, at_ns: u64, events: &EventSink) -> Next {
+        match waitid(WaitId::PidFd(self.fd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(status)) => {
+                let exit = match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Exit::Code(code),
+                    (None, Some(signal)) => Exit::Signal(signal),
+                    (None, None) => Exit::Code(-1),
+                };
+                events.send(at_ns, Event::Exited(exit));
+                Next::Drop
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => Next::Keep,
+            Err(error) => {
+                events.send(at_ns, Event::Failed(format!("cannot learn how the instance ended: {error}")));
+                Next::Drop
+            }
+        }
+    }
+
+    fn take(&mut self, at_ns: u64, bytes: &[u8], events: &EventSink) {
+        let logged_bytes = &mut self.logged_bytes;
+        match &mut self.kind {
+            Kind::Channel(decoder) => {
+                decoder.feed(bytes, |decoded| tell(decoded, at_ns, events, logged_bytes))
+            }
+            Kind::Firmware { marks, lines } => lines.feed(bytes, |line| {
+                let line = String::from_utf8_lossy(line);
+                for (text, phase) in *marks {
+                    if line.contains(text) {
+                        events.send(at_ns, Event::Mark(phase));
+                    }
+                }
+            }),
+            Kind::Lines { on_line, lines } => lines.feed(bytes, |line| on_line(at_ns, line)),
+            Kind::Exit => {}
+        }
+    }
+
+    fn finish(&mut self, at_ns: u64, events: &EventSink) {
+        let logged_bytes = &mut self.logged_bytes;
+        match &mut self.kind {
+            Kind::Channel(decoder) => decoder.finish(|decoded| tell(decoded, at_ns, events, logged_bytes)),
+            Kind::Lines { on_line, lines } if !lines.rest.is_empty() => on_line(at_ns, &lines.rest),
+            _ => {}
+        }
+    }
+}
+
+impl AsFd for Reader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn tell(decoded: Decoded, at_ns: u64, events: &EventSink, logged_bytes: &mut usize) {
+    let event = match decoded {
+        Decoded::Message(Message::Ready { clock_ns }) => {
+            // A clock ahead of ours is not ours: such a sender gets no delay, and no belief.
+            let delay_ns = clock_ns.and_then(|sent_ns| at_ns.checked_sub(sent_ns));
+            return events.send_delayed(at_ns, Event::Ready, delay_ns);
+        }
+        Decoded::Message(Message::Listening { port }) => Event::Listening(port),
+        Decoded::Message(Message::Done { amount }) => Event::Done(amount),
+        Decoded::Message(Message::Exited { code }) => Event::CommandExited(code),
+        Decoded::Message(Message::Failed { error }) => Event::Failed(error),
+        // The guest's own phases come after `ready`; they are told, not tiled.
+        Decoded::Message(Message::Mark { phase }) => {
+            return log(format!("phase {phase}"), at_ns, events, logged_bytes);
+        }
+        Decoded::Message(Message::Log { text, .. }) | Decoded::Text(text) => {
+            return log(text, at_ns, events, logged_bytes);
+        }
+    };
+    events.send(at_ns, event);
+}
+
+fn log(text: String, at_ns: u64, events: &EventSink, logged_bytes: &mut usize) {
+    if *logged_bytes > LOG_BYTES {
+        return;
+    }
+    *logged_bytes += text.len() + 1;
+    if *logged_bytes > LOG_BYTES {
+        let note = format!("more than {LOG_BYTES} bytes of output: the rest is dropped");
+        events.send(at_ns, Event::Log(note));
+    } else {
+        events.send(at_ns, Event::Log(text));
+    }
+}
+
+/// Splits bytes into lines of bounded length.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = guest::MAX_LINE_BYTES.saturating_sub(self.rest.len());
+            self.rest.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                line(self.rest.trim_ascii_end());
+                self.rest.clear();
+            }
+        }
+    }
+}
