@@ -1,0 +1,41 @@
+//! Durations as people write them.
+
+use std::time::Duration;
+
+/// Reads `90`, `90s`, `1.5m` or `200ms`.
+///
+/// # Errors
+/// A sentence that says what may be written.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let seconds_per_unit = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => f64::NAN,
+    };
+    let seconds = number.parse::<f64>().unwrap_or(f64::NAN) * seconds_per_unit;
+    // A day is far beyond any start; the bound also keeps the conversion from overflowing.
+    if seconds > 0.0 && seconds <= 86_400.0 {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("{text:?} is no duration: write 500ms, 90s or 2m, above 0 and at most a day"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse("200ms"), Ok(Duration::from_millis(200)));
+        assert_eq!(parse("1.5m"), Ok(Duration::from_secs(90)));
+        for bad in ["", "0", "-1s", "1d", "1e9", "99999h", "s", "1.2.3s", "NaN", "ä"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

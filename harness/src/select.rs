@@ -1,0 +1,61 @@
+//! From the names a user wrote to backends.
+
+use runtime::fake::FakeBackend;
+use runtime::{Backend, vm};
+
+use crate::failure::Failure;
+use crate::nearest;
+
+/// A family that stands for one of its members.
+const FAMILIES: [(&str, &str); 1] = [("vm", "vm:direct")];
+
+/// The backends called `names`, in that order.
+///
+/// # Errors
+/// A name that is no backend, with the nearest that is, or one given twice.
+pub fn backends(names: &[String], options: &vm::Options) -> Result<Vec<Box<dyn Backend>>, Failure> {
+    let mut chosen: Vec<Box<dyn Backend>> = Vec::new();
+    for name in names {
+        let backend = backend(name.trim(), options)?;
+        if chosen.iter().any(|other| other.id() == backend.id()) {
+            return Err(Failure::Usage(format!("backend {} is asked for twice", backend.id())));
+        }
+        chosen.push(backend);
+    }
+    Ok(chosen)
+}
+
+/// The backend called `name`.
+///
+/// # Errors
+/// A name that is no backend, with the nearest that is.
+pub fn backend(name: &str, options: &vm::Options) -> Result<Box<dyn Backend>, Failure> {
+    if let Some(script) = name.strip_prefix("fake") {
+        // Hidden: for tests of this program.
+        if script.is_empty() || script.starts_with(':') {
+            let script = script.trim_start_matches(':').to_owned();
+            return Ok(Box::new(FakeBackend { script }));
+        }
+    }
+    let id = FAMILIES.iter().find(|(family, _)| *family == name).map_or(name, |(_, id)| id);
+    let known = runtime::backends(options);
+    let ids: Vec<String> = known.iter().map(|backend| backend.id()).collect();
+    known.into_iter().find(|backend| backend.id() == id).ok_or_else(|| {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        Failure::Usage(nearest::unknown("backend", name, &ids))
+    })
+}
+
+/// What of `backend` is missing on this host, in one line; `None` where nothing is.
+pub fn missing(backend: &dyn Backend) -> Option<String> {
+    let missing: Vec<String> = backend
+        .requirements()
+        .into_iter()
+        .filter_map(|requirement| {
+            let why = requirement.state.err()?;
+            let fix = requirement.fix.map(|fix| format!(" (try: {fix})")).unwrap_or_default();
+            Some(format!("{}: {why}{fix}", requirement.what))
+        })
+        .collect();
+    (!missing.is_empty()).then(|| missing.join("; "))
+}

@@ -1,0 +1,132 @@
+//! What a user can set, wherever it is set: flag > environment (`BENCH_*`) > `bench.toml` >
+//! the plan's default.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::nearest;
+
+/// The file of settings looked for in the working directory.
+pub const FILE: &str = "bench.toml";
+
+/// Everything that can be set. `None`: not set here.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Backends to start instances with, or families of them (`vm` = vm:direct)
+    #[arg(long, env = "BENCH_ON", value_name = "BACKEND,…", value_delimiter = ',')]
+    pub on: Option<Vec<String>>,
+
+    /// Instances per storm
+    #[arg(long, env = "BENCH_INSTANCES", value_name = "N")]
+    pub instances: Option<u32>,
+
+    /// Counted storms per backend
+    #[arg(long, env = "BENCH_STORMS", value_name = "R")]
+    pub storms: Option<u32>,
+
+    /// Warm-up storms per backend: kept, not counted
+    #[arg(long, env = "BENCH_WARMUP", value_name = "W")]
+    pub warmup: Option<u32>,
+
+    /// When attempts are due: burst, serial, rate=R/s or poisson=R/s
+    #[arg(long, env = "BENCH_ARRIVAL", value_name = "A")]
+    pub arrival: Option<String>,
+
+    /// Image all instances come from
+    #[arg(long, env = "BENCH_IMAGE", value_name = "REF")]
+    pub image: Option<String>,
+
+    /// What an instance does: ready, http, memory=SIZE, cpu or command
+    #[arg(long, env = "BENCH_WORKLOAD", value_name = "W")]
+    pub workload: Option<String>,
+
+    /// Accelerator of virtual machines: auto, kvm or tcg
+    #[arg(long, env = "BENCH_ACCEL", value_name = "A")]
+    pub accel: Option<String>,
+
+    /// Machine QEMU models: microvm, pc or q35
+    #[arg(long, env = "BENCH_MACHINE", value_name = "M")]
+    pub machine: Option<String>,
+
+    /// Kernel of virtual machines (found on the host where not given)
+    #[arg(long, env = "BENCH_KERNEL", value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+
+    /// Seed of everything random
+    #[arg(long, env = "BENCH_SEED", value_name = "S")]
+    pub seed: Option<u64>,
+
+    /// Deadline of an attempt, as 90s or 2m
+    #[arg(long, env = "BENCH_TIMEOUT", value_name = "T")]
+    pub timeout: Option<String>,
+
+    /// Folder for the run (default: a new one in bench-results/)
+    #[arg(long, env = "BENCH_OUT", value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+impl Settings {
+    /// `self` where set, else what `bench.toml` in `folder` says.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or says what cannot be understood.
+    pub fn or_file(self, folder: &Path) -> Result<Settings, Failure> {
+        let path = folder.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(self.or(Settings::from_toml(&text, &path)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self),
+            Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+
+    fn from_toml(text: &str, path: &Path) -> Result<Settings, Failure> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            // An unknown key is named with the nearest; other errors show the line they are in.
+            let what = nearest::in_serde_message(error.message()).unwrap_or_else(|| error.to_string());
+            Failure::Usage(format!("{}: {what}", path.display()))
+        })
+    }
+
+    fn or(self, other: Settings) -> Settings {
+        Settings {
+            on: self.on.or(other.on),
+            instances: self.instances.or(other.instances),
+            storms: self.storms.or(other.storms),
+            warmup: self.warmup.or(other.warmup),
+            arrival: self.arrival.or(other.arrival),
+            image: self.image.or(other.image),
+            workload: self.workload.or(other.workload),
+            accel: self.accel.or(other.accel),
+            machine: self.machine.or(other.machine),
+            kernel: self.kernel.or(other.kernel),
+            seed: self.seed.or(other.seed),
+            timeout: self.timeout.or(other.timeout),
+            out: self.out.or(other.out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_first_wins() {
+        let file = Settings::from_toml("instances = 3\nstorms = 4\non = [\"vm\"]", Path::new("b")).unwrap();
+        let flags = Settings { instances: Some(9), ..Settings::default() };
+        let settled = flags.or(file);
+        assert_eq!((settled.instances, settled.storms), (Some(9), Some(4)));
+        assert_eq!(settled.on, Some(vec!["vm".to_owned()]));
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = Settings::from_toml("instnaces = 3", Path::new("bench.toml")).unwrap_err();
+        assert_eq!(error.code(), 2);
+        let text = error.to_string();
+        assert!(text.contains("bench.toml") && text.contains("did you mean \"instances\"?"), "{text}");
+    }
+}
