@@ -34,8 +34,6 @@ pub enum Command {
     Report(ReportArgs),
     /// Start one instance, run a command in it and show its output
     Exec(Box<ExecArgs>),
-    /// Remove whatever an interrupted run left on this host
-    Clean,
 }
 
 /// Arguments of `bench run`.

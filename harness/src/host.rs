@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
+use scenarios::boot_storm::HostSize;
 use serde_json::{Value, json};
 
 /// What the kernel says of this host below `root` (`/` outside of tests). What a kernel does not
@@ -35,6 +37,32 @@ pub fn fingerprint(root: &Path) -> BTreeMap<String, Value> {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// What of this host decides how much a run can ask of it.
+pub fn size() -> HostSize {
+    let meminfo = read(Path::new("/"), "proc/meminfo").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    HostSize {
+        cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        mem_available_bytes: kib_field(&meminfo, "MemAvailable").unwrap_or(0),
+        kvm: false,
+    }
+}
+
+/// Versions of this program and of what it starts.
+pub fn versions() -> BTreeMap<String, String> {
+    let mut versions = BTreeMap::from([("bench".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    for program in ["qemu-system-x86_64"] {
+        let Ok(output) = Command::new(program).arg("--version").stdin(Stdio::null()).output() else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        if let Some(line) = text.lines().next() {
+            versions.insert(program.to_owned(), line.to_owned());
+        }
+    }
+    versions
+}
+
 /// `v1`, `v2` or `hybrid`, by what is mounted where systemd's layouts put it
 /// (systemd.io/CGROUP_DELEGATION).
 fn cgroup_mode(root: &Path) -> &'static str {
@@ -57,7 +85,10 @@ fn read(root: &Path, path: &str) -> Option<String> {
 
 /// The value of the first `name : value` line (proc_cpuinfo(5)).
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name).map(|f| f.1.trim())
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|f| f.1.trim())
 }
 
 /// A field of /proc/meminfo in bytes (proc_meminfo(5)).

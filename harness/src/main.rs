@@ -1,3 +1,46 @@
-//! The command line.
+//! `bench`: parse → settle options → carry out the command → report → exit code.
 
-fn main() {}
+mod cli;
+mod command;
+mod duration;
+mod failure;
+mod host;
+mod interrupt;
+mod nearest;
+mod progress;
+mod rows;
+mod scenario;
+mod select;
+mod session;
+mod settings;
+mod terminal;
+mod time;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = std::io::stdout().lock();
+    let done = match cli.command {
+        Command::Run(args) => command::run::run(*args, &mut out),
+        Command::Doctor(args) => command::doctor::run(&args, &mut out),
+        Command::List => command::list::run(&mut out),
+        Command::Report(args) => command::report::run(&args, &mut out),
+        Command::Exec(args) => command::exec::run(*args, &mut out),
+    };
+    match done.and_then(|code| Ok(out.flush().map(|()| code)?)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if !matches!(failure, Failure::NobodyReads) {
+                terminal::say_error(&failure.to_string());
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -11,8 +11,10 @@ use crate::settings::Settings;
 use crate::{duration, nearest};
 
 /// The scenarios and what they do.
-pub const SCENARIOS: [(&str, &str); 1] =
-    [("boot-storm", "storms of instances on each backend: how long until they serve, and what the host feels")];
+pub const SCENARIOS: [(&str, &str); 1] = [(
+    "boot-storm",
+    "storms of instances on each backend: how long until they serve, and what the host feels",
+)];
 
 /// What will be done.
 pub struct Resolved {
@@ -85,10 +87,9 @@ pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
 
 fn named(word: &str) -> Result<&'static str, Failure> {
     let names = SCENARIOS.map(|(name, _)| name);
-    names
-        .into_iter()
-        .find(|name| *name == word)
-        .ok_or_else(|| Failure::Usage(format!("{}, or a FILE.toml", nearest::unknown("scenario", word, &names))))
+    names.into_iter().find(|name| *name == word).ok_or_else(|| {
+        Failure::Usage(format!("{}, or a FILE.toml", nearest::unknown("scenario", word, &names)))
+    })
 }
 
 /// Reads a plan; what the file leaves out is as in `default`.

@@ -1,0 +1,7 @@
+//! One file per command. Each returns the exit code or why it could not do its work.
+
+pub mod doctor;
+pub mod exec;
+pub mod list;
+pub mod report;
+pub mod run;

@@ -1,0 +1,223 @@
+//! `bench run`: settle the plan, carry it out, write the folder, print the table.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use results::record::{Run, SCHEMA_VERSION};
+use results::{LoadedRun, RunFolder};
+use runtime::Backend;
+use runtime::image::Image;
+use scenarios::boot_storm::{self, Completion};
+use scenarios::{Progress, Stop};
+
+use crate::cli::RunArgs;
+use crate::failure::{self, Failure};
+use crate::progress::Display;
+use crate::rows::FolderRows;
+use crate::scenario::{self, Resolved};
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::{command, host, interrupt, select, terminal, time};
+
+/// Where runs go unless `--out` says otherwise.
+const RESULTS: &str = "bench-results";
+
+/// Carries out what the command line asks for.
+///
+/// # Errors
+/// Wrong usage, a backend asked for by name that is missing, a folder that cannot be written.
+pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
+    let settings = args.settings.clone().or_file(Path::new("."))?;
+    let options = scenario::vm_options(&settings)?;
+    let resolved = scenario::resolve(&args, &settings, &host::size())?;
+    let backends = select::backends(&resolved.plan.on, &options)?;
+    let (backends, unavailable) = present(backends, resolved.backends_named)?;
+    if args.dry_run {
+        return dry_run(&resolved, &backends, &unavailable, out);
+    }
+    carry_out(&resolved, backends, unavailable, &settings, out)
+}
+
+/// Splits off the backends this host has not what they need for; by name, each is required.
+fn present(
+    backends: Vec<Box<dyn Backend>>,
+    named: bool,
+) -> Result<(Vec<Box<dyn Backend>>, Unavailable), Failure> {
+    let mut unavailable = Unavailable::new();
+    let mut present = Vec::new();
+    for backend in backends {
+        match select::missing(backend.as_ref()) {
+            None => present.push(backend),
+            Some(why) if named => {
+                let id = backend.id();
+                return Err(Failure::Missing(format!("{id} cannot run here: {why} (see bench doctor)")));
+            }
+            Some(why) => {
+                unavailable.insert(backend.id(), why);
+            }
+        }
+    }
+    Ok((present, unavailable))
+}
+
+type Unavailable = BTreeMap<String, String>;
+
+/// Prints the plan as a file `bench run` takes, and what would run.
+fn dry_run(
+    resolved: &Resolved,
+    backends: &[Box<dyn Backend>],
+    unavailable: &Unavailable,
+    out: &mut impl Write,
+) -> Result<u8, Failure> {
+    let plan = &resolved.plan;
+    let text = toml::to_string(plan)
+        .map_err(|error| Failure::Usage(format!("the plan cannot be written as TOML: {error}")))?;
+    for chosen in &resolved.chosen {
+        writeln!(out, "# chosen: {chosen}")?;
+    }
+    for backend in backends {
+        let (counted, warmup) = (plan.storms, plan.warmup);
+        let attempts = u64::from(plan.instances) * (u64::from(counted) + u64::from(warmup));
+        writeln!(
+            out,
+            "# would run: {}: {counted} storms and {warmup} warm-up of {} instances, {attempts} attempts",
+            backend.id(),
+            plan.instances
+        )?;
+    }
+    for (backend, why) in unavailable {
+        writeln!(out, "# would leave out: {backend}: {why}")?;
+    }
+    write!(out, "scenario = {:?}\n{text}", resolved.scenario)?;
+    Ok(0)
+}
+
+fn carry_out(
+    resolved: &Resolved,
+    backends: Vec<Box<dyn Backend>>,
+    unavailable: Unavailable,
+    settings: &Settings,
+    out: &mut impl Write,
+) -> Result<u8, Failure> {
+    let session = Session::begin()?;
+    let image = image(&resolved.plan.image)?;
+    let mut run = describe(resolved, &backends, unavailable, &session);
+    let path = path(settings, &run);
+    let folder = RunFolder::create(&path, &run).map_err(|error| Failure::Cannot(error.to_string()))?;
+    if settings.out.is_none() {
+        point_latest(&path, &mut run);
+    }
+    let stop = Stop::new();
+    interrupt::listen(&stop)?;
+    let mut display = Display::new();
+    for chosen in &resolved.chosen {
+        display.show(Progress::Chosen(chosen.clone()));
+    }
+    for (backend, reason) in &run.unavailable {
+        display.show(Progress::Unavailable { backend: backend.clone(), reason: reason.clone() });
+    }
+    let mut rows = FolderRows::new(&folder);
+    let done = boot_storm::run(
+        &resolved.plan,
+        backends,
+        &session.context,
+        &image,
+        &mut rows,
+        &mut run,
+        &stop,
+        &mut |progress| display.show(progress),
+    );
+    display.finish();
+    let completion = done.map_err(|error| {
+        Failure::Cannot(format!("{error}; what was measured until then is in {}", path.display()))
+    })?;
+    drop(session);
+    let loaded = LoadedRun::load(&path).map_err(|error| Failure::Cannot(error.to_string()))?;
+    command::report::write(&loaded, out)?;
+    verdict(&loaded, completion, resolved.backends_named)
+}
+
+/// The exit code of a run that came to an end.
+fn verdict(loaded: &LoadedRun, completion: Completion, named: bool) -> Result<u8, Failure> {
+    let run = &loaded.run;
+    if completion == Completion::Interrupted {
+        return Err(Failure::Interrupted("interrupted: the run is incomplete".into()));
+    }
+    if named && let Some((backend, why)) = run.unavailable.iter().next() {
+        return Err(Failure::Missing(format!("{backend} was asked for and could not run: {why}")));
+    }
+    let none_ready = run.backends.iter().filter(|id| !run.unavailable.contains_key(*id)).find(|id| {
+        !loaded
+            .attempts
+            .iter()
+            .any(|row| row.backend == **id && row.outcome == results::record::Outcome::Ready)
+    });
+    match none_ready {
+        Some(backend) => {
+            terminal::say_error(&format!("not one instance of {backend} came up: attempts.csv says why"));
+            Ok(failure::CANNOT)
+        }
+        None => Ok(0),
+    }
+}
+
+fn describe(
+    resolved: &Resolved,
+    backends: &[Box<dyn Backend>],
+    unavailable: Unavailable,
+    session: &Session,
+) -> Run {
+    let (plan, mut warnings) = match serde_json::to_value(&resolved.plan) {
+        Ok(plan) => (plan, Vec::new()),
+        Err(error) => (serde_json::Value::Null, vec![format!("the plan could not be recorded: {error}")]),
+    };
+    if let Err(why) = session.context.watch.realtime() {
+        warnings.push(format!("events are stamped without real-time priority: {why}"));
+    }
+    Run {
+        schema_version: SCHEMA_VERSION,
+        id: session.context.run_id.clone(),
+        scenario: resolved.scenario.to_owned(),
+        began_at: time::now_utc(),
+        epoch_ns: runtime::clock::now_ns(),
+        plan,
+        seed: resolved.plan.seed,
+        argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        versions: host::versions(),
+        host: host::fingerprint(Path::new("/")),
+        configs: BTreeMap::new(),
+        backends: backends.iter().map(|backend| backend.id()).collect(),
+        unavailable,
+        warmup_storms: Vec::new(),
+        self_test: BTreeMap::new(),
+        warnings,
+        complete: false,
+    }
+}
+
+fn path(settings: &Settings, run: &Run) -> PathBuf {
+    settings
+        .out
+        .clone()
+        .unwrap_or_else(|| results::default_path(Path::new(RESULTS), &run.began_at, &run.scenario, &run.id))
+}
+
+/// A run that cannot be pointed at is still a run.
+fn point_latest(path: &Path, run: &mut Run) {
+    if let Err(error) = results::point_latest(path) {
+        terminal::say_warning(&error.to_string());
+        run.warnings.push(error.to_string());
+    }
+}
+
+/// The image called `reference`.
+///
+/// # Errors
+/// Where there is none.
+pub fn image(reference: &str) -> Result<Image, Failure> {
+    match reference {
+        "builtin" => Ok(Image::builtin()),
+        other => Err(Failure::Usage(crate::nearest::unknown("image", other, &["builtin"]))),
+    }
+}

@@ -1,0 +1,39 @@
+//! A run folder as the place where a scenario's rows go.
+
+use results::RunFolder;
+use results::record::{Attempt, HostSample, Phase, Run};
+use scenarios::{Error, Rows};
+
+/// Writes to a [`RunFolder`].
+pub struct FolderRows<'a> {
+    folder: &'a RunFolder,
+}
+
+impl<'a> FolderRows<'a> {
+    /// Writes to `folder`.
+    pub fn new(folder: &'a RunFolder) -> FolderRows<'a> {
+        FolderRows { folder }
+    }
+}
+
+impl Rows for FolderRows<'_> {
+    fn attempt(&mut self, row: &Attempt) -> Result<(), Error> {
+        self.folder.attempt(row).map_err(refused("a row of attempts.csv"))
+    }
+
+    fn phases(&mut self, rows: &[Phase]) -> Result<(), Error> {
+        self.folder.phases(rows).map_err(refused("rows of phases.csv"))
+    }
+
+    fn host(&mut self, row: &HostSample) -> Result<(), Error> {
+        self.folder.host(row).map_err(refused("a row of host.csv"))
+    }
+
+    fn update(&mut self, run: &Run) -> Result<(), Error> {
+        self.folder.update(run).map_err(refused("run.json"))
+    }
+}
+
+fn refused(what: &'static str) -> impl FnOnce(results::Error) -> Error {
+    move |source| Error::Record { what, source: Box::new(source) }
+}

@@ -1,0 +1,60 @@
+//! What one run holds on this host while it lives.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use runtime::RunContext;
+use runtime::watch::Watch;
+
+use crate::failure::Failure;
+
+/// The run's identifier, its private folder and its stamper. Dropping it removes the folder.
+pub struct Session {
+    /// What backends are told.
+    pub context: RunContext,
+}
+
+impl Session {
+    /// Begins.
+    ///
+    /// # Errors
+    /// Where the system refuses a folder or the stamper thread.
+    pub fn begin() -> Result<Session, Failure> {
+        // The standard library's hasher keys come from the system's entropy.
+        let run_id = format!("{:08x}", RandomState::new().build_hasher().finish() as u32);
+        let state_dir = std::env::temp_dir().join(format!("bench-{run_id}"));
+        make_private(&state_dir)?;
+        let cache_dir = cache_dir();
+        make_private(&cache_dir)?;
+        let watch = Watch::start().map_err(|error| {
+            Failure::Cannot(format!("cannot start the thread that stamps events: {error}"))
+        })?;
+        Ok(Session { context: RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch) } })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.context.state_dir);
+    }
+}
+
+/// `bench` in the user's cache folder (XDG Base Directory Specification), else in the temporary one.
+fn cache_dir() -> PathBuf {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    match base {
+        Some(base) => base.join("bench"),
+        None => std::env::temp_dir().join(format!("bench-cache-{}", nix::unistd::geteuid())),
+    }
+}
+
+fn make_private(path: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Failure::Cannot(format!("cannot make the folder {}: {error}", path.display())))
+}
