@@ -1,0 +1,68 @@
+//! Runs that are interrupted or killed.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{Said, bench, rows, said};
+
+/// Starts a storm that lasts about ten seconds and waits until some of its rows are written.
+fn in_mid_storm(folder: &Path) -> Child {
+    let mut child = bench(folder)
+        .args("run boot-storm --on fake:ready=5ms --instances 200 --storms 1 --warmup 0 --arrival rate=20/s --out out".split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let attempts = folder.join("out/attempts.csv");
+    while !std::fs::read_to_string(&attempts).is_ok_and(|text| text.lines().count() > 5) {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no rows appear");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn an_interrupted_run_has_a_row_for_every_attempt_of_its_storm() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = in_mid_storm(folder.path());
+    signal(&child, Signal::SIGINT);
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert_eq!(said.code, Some(130), "{said:?}");
+    let attempts = rows(&folder.path().join("out/attempts.csv"));
+    assert_eq!(attempts.len(), 200);
+    assert!(attempts.iter().any(|row| row["outcome"] == "killed"));
+    assert!(attempts.iter().any(|row| row["outcome"] == "ready"));
+    let run = std::fs::read_to_string(folder.path().join("out/run.json")).unwrap();
+    assert!(run.contains("\"complete\": false"), "{run}");
+}
+
+#[test]
+fn a_killed_run_can_be_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = in_mid_storm(folder.path());
+    signal(&child, Signal::SIGKILL);
+    child.wait().unwrap();
+    let report = said(bench(folder.path()).args(["report", "out"]));
+    assert_eq!(report.code, Some(0), "{report:?}");
+    assert!(report.out.contains("did not come to its planned end"), "{report:?}");
+}
+
+#[test]
+fn exec_passes_output_and_exit_code_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run =
+        said(bench(folder.path()).args(["exec", "process", "--", "/bin/sh", "-c", "echo hello; exit 3"]));
+    assert_eq!((run.code, run.out.as_str()), (Some(3), "hello\n"), "{run:?}");
+    let missing = said(bench(folder.path()).args(["exec", "process", "--", "/no/such/program"]));
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(missing.err.contains("/no/such/program"), "{missing:?}");
+}
