@@ -69,11 +69,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `self` where set, else what `bench.toml` in `folder` says.
+    /// `self`, which holds flags and environment, where set; else what `bench.toml` in `folder` says.
     ///
     /// # Errors
-    /// Where the file cannot be read or says what cannot be understood.
+    /// Where the environment or the file says what is not known, or the file cannot be read.
     pub fn or_file(self, folder: &Path) -> Result<Settings, Failure> {
+        check_environment(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))?;
         let path = folder.join(FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(self.or(Settings::from_toml(&text, &path)?)),
@@ -107,6 +108,19 @@ impl Settings {
             out: self.out.or(other.out),
         }
     }
+}
+
+/// A variable of ours that sets nothing is most likely a slip of the finger.
+fn check_environment(names: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let known = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
+    let known: Vec<&str> =
+        known.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+    for name in names.filter(|name| name.starts_with("BENCH_")) {
+        if !known.contains(&name.as_str()) {
+            return Err(Failure::Usage(nearest::unknown("setting", &name, &known)));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

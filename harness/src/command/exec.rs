@@ -1,6 +1,7 @@
 //! `bench exec`: starts one instance, runs a command in it, shows its output.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use guest::Plan;
@@ -27,17 +28,24 @@ const STOP_INTERVAL: Duration = Duration::from_millis(50);
 /// # Errors
 /// Wrong usage, a backend that is missing, an instance that does not come up.
 pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    let timeout = match &args.timeout {
+    let settings = Settings {
+        image: args.image,
+        accel: args.accel,
+        machine: args.machine,
+        kernel: args.kernel,
+        timeout: args.timeout,
+        ..Settings::default()
+    };
+    let settings = settings.or_file(Path::new("."))?;
+    let timeout = match &settings.timeout {
         None => TIMEOUT,
         Some(text) => duration::parse(text).map_err(Failure::Usage)?,
     };
-    let settings =
-        Settings { accel: args.accel, machine: args.machine, kernel: args.kernel, ..Settings::default() };
     let backend = select::backend(&args.backend, &scenario::vm_options(&settings)?)?;
     if let Some(why) = select::missing(backend.as_ref()) {
         return Err(Failure::Missing(format!("{} cannot run here: {why}", backend.id())));
     }
-    let image = run::image(args.image.as_deref().unwrap_or("builtin"))?;
+    let image = run::image(settings.image.as_deref().unwrap_or("builtin"))?;
     let stop = Stop::new();
     interrupt::listen(&stop)?;
     let session = Session::begin()?;

@@ -95,6 +95,7 @@ fn a_hanging_instance_is_a_timeout() {
     );
     assert_eq!(run.code, Some(1), "{run:?}");
     let attempts = rows(&folder.path().join("out/attempts.csv"));
+    assert_eq!(attempts.len(), 2, "{run:?}");
     assert!(attempts.iter().all(|row| row["outcome"] == "timeout"), "{attempts:?}");
 }
 

@@ -72,6 +72,14 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn an_unknown_variable_is_answered_with_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = said(bench(folder.path()).env("BENCH_INSTANCE", "6").args(["run", "boot-storm", "--dry-run"]));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("\"BENCH_INSTANCES\""), "{said:?}");
+}
+
+#[test]
 fn a_wrong_key_in_a_file_is_answered_with_the_nearest() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bench.toml"), "instnaces = 3\n").unwrap();
