@@ -2,9 +2,18 @@
 //!
 //! Knows no operating system and no runtime: it can read a run made on another machine.
 
+pub mod claims;
 mod error;
 pub mod folder;
 pub mod record;
+pub mod statistics;
+pub mod stress;
+pub mod summary;
+pub mod text;
+pub mod trace;
+mod write;
 
 pub use error::Error;
 pub use folder::{LoadedRun, RunFolder, default_path, point_latest};
+pub use summary::{Row, Summary, summarize, table};
+pub use write::write_all;

@@ -1,0 +1,75 @@
+//! “Containers have no boot time.” Decided by a container's start → ready over that of a bare
+//! process. No accelerator is involved, so the verdict is admissible on any host.
+
+use super::{Finding, Verdict, is_container};
+use crate::statistics::Estimate;
+use crate::summary::{Metric, Summary};
+use crate::text::{duration, ratio};
+
+/// Fewest storms a side that a verdict rests on (METHOD, statistics).
+const FEWEST_STORMS: usize = 5;
+
+pub(super) fn judge(summary: &Summary) -> Finding {
+    let mut parts = Vec::new();
+    let mut evidence = Vec::new();
+    let floor_storms = summary
+        .backends
+        .iter()
+        .find(|backend| backend.backend == "process")
+        .map_or(0, |backend| backend.storms);
+    for backend in summary.backends.iter().filter(|backend| is_container(&backend.backend)) {
+        let Some(metric) = backend.metrics.get(&Metric::ReadyFromStarted) else {
+            evidence.push(format!("{}: not one attempt got ready", backend.backend));
+            continue;
+        };
+        let above = &metric.above_process;
+        evidence.push(sentence(&backend.backend, above, &metric.times_process));
+        parts.push(part(above, metric.n_storms.min(floor_storms)));
+    }
+    Finding {
+        id: "no-boot-time".into(),
+        statement: "containers have no boot time".into(),
+        verdict: match parts.is_empty() {
+            true => Verdict::Undetermined("no container got ready in this run".into()),
+            false => Verdict::combine(parts),
+        },
+        evidence,
+        definition: "boot time is whatever a container's start → ready takes beyond that of a bare process \
+                     of the same program in the same run; none means that the 95 % interval of this \
+                     difference does not lie above 0"
+            .into(),
+        flips: "where boot means an operating system coming up (firmware, kernel, init), a container has \
+                none: no such phase is among its phases, and the claim holds"
+            .into(),
+    }
+}
+
+fn part(above: &Estimate, storms: usize) -> Verdict {
+    if storms < FEWEST_STORMS {
+        return Verdict::Undetermined(format!(
+            "{FEWEST_STORMS} storms each of process and of a container are needed, there are {storms}"
+        ));
+    }
+    match (above.low, above.high) {
+        (Some(low), _) if low > 0.0 => Verdict::Refuted,
+        (Some(_), Some(high)) if high <= 0.0 => Verdict::Supported,
+        (Some(_), Some(_)) => {
+            Verdict::Undetermined("the interval of the difference to process includes 0: more storms".into())
+        }
+        _ => Verdict::Undetermined(above.reason.clone()),
+    }
+}
+
+fn sentence(backend: &str, above: &Estimate, times: &Estimate) -> String {
+    match (above.value, above.low, above.high) {
+        (Some(value), Some(low), Some(high)) => format!(
+            "{backend}: {} more than process (95 % interval {} to {}){}",
+            duration(value),
+            duration(low),
+            duration(high),
+            times.value.map(|times| format!(", {} as long", ratio(times))).unwrap_or_default()
+        ),
+        (Some(value), ..) => format!("{backend}: {} more than process ({})", duration(value), above.reason),
+        _ => format!("{backend}: {}", above.reason),
+    }
+}

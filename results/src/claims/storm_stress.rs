@@ -1,0 +1,80 @@
+//! “Boot storms stress the infrastructure.” Decided by the canary: a small fixed task beside the
+//! storm, whose latency is compared with that between storms. Under an interpreted guest a VM
+//! costs more host CPU than it would, so stress by VMs is not admissible there, while its absence
+//! is.
+
+use super::{Accelerator, Finding, Verdict, is_vm};
+use crate::folder::LoadedRun;
+use crate::statistics::{Bootstrap, storm_median};
+use crate::stress::{Measure, by_storm};
+use crate::summary::Summary;
+use crate::text::{percent, ratio};
+
+/// Slowdown of the canary from which on a storm counts as stress: 10 %.
+const FLOOR: f64 = 1.1;
+/// Fewest storms a verdict rests on.
+const FEWEST_STORMS: usize = 5;
+
+pub(super) fn judge(run: &LoadedRun, summary: &Summary, accelerator: Accelerator) -> Finding {
+    let slowdown = by_storm(run, Measure::CanarySlowdown);
+    let waiting = by_storm(run, Measure::PsiCpu);
+    let mut evidence = Vec::new();
+    let mut parts = Vec::new();
+    for backend in &summary.backends {
+        let name = backend.backend.as_str();
+        let Some(storms) = slowdown.get(name) else { continue };
+        let samples: Vec<Vec<f64>> = storms.iter().map(|value| vec![*value]).collect();
+        let estimate = storm_median(&samples, &mut Bootstrap::new(run.run.seed));
+        let psi = waiting.get(name).and_then(|storms| {
+            let samples: Vec<Vec<f64>> = storms.iter().map(|value| vec![*value]).collect();
+            storm_median(&samples, &mut Bootstrap::new(run.run.seed)).value
+        });
+        let Some(value) = estimate.value else { continue };
+        let interval = match (estimate.low, estimate.high) {
+            (Some(low), Some(high)) => format!(" (95 % interval {} to {})", ratio(low), ratio(high)),
+            _ => String::new(),
+        };
+        let psi = psi.map(|share| format!("; {} of the time something waited for a CPU", percent(share)));
+        evidence.push(format!(
+            "{name}: the canary took {} as long{interval}, {} storms{}",
+            ratio(value),
+            storms.len(),
+            psi.unwrap_or_default()
+        ));
+        if is_vm(name) {
+            parts.push(match (estimate.low, estimate.high) {
+                _ if storms.len() < FEWEST_STORMS => Verdict::Undetermined(format!(
+                    "{FEWEST_STORMS} storms of VMs are needed, there are {}",
+                    storms.len()
+                )),
+                (Some(low), _) if low > FLOOR => accelerator.admit_against_vms(Verdict::Supported),
+                (_, Some(high)) if high < FLOOR => Verdict::Refuted,
+                _ => Verdict::Undetermined(
+                    "the interval of the canary's slowdown includes the floor: more storms".into(),
+                ),
+            });
+        }
+    }
+    let instances = run.run.plan.get("instances").and_then(serde_json::Value::as_u64);
+    let cores = run.run.host.get("cores").and_then(serde_json::Value::as_u64);
+    if let (Some(instances), Some(cores @ 1..)) = (instances, cores) {
+        evidence.push(format!("{:.1} starts per core in a storm", instances as f64 / cores as f64));
+    }
+    Finding {
+        id: "storm-stress".into(),
+        statement: "boot storms of VMs stress the infrastructure".into(),
+        verdict: match parts.is_empty() {
+            true => Verdict::Undetermined("no canary beside a storm of VMs in this run".into()),
+            false => Verdict::combine(parts),
+        },
+        evidence,
+        definition: format!(
+            "stress means that the median latency of the canary's task during the storms is above {} of \
+             that between storms, with its whole 95 % interval, at this storm size",
+            ratio(FLOOR)
+        ),
+        flips: "few starts per core may not be felt where many are: a sweep of the storm size decides, and \
+                the same slowdown by storms of containers would make it no matter of VMs"
+            .into(),
+    }
+}

@@ -1,0 +1,29 @@
+//! Everything that is made from the rows, made again.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::folder::{LoadedRun, replace};
+use crate::summary::{Summary, summarize};
+use crate::{Error, trace};
+
+/// Makes `summary.json`, `trace.json`, `charts/*.svg` and `report.html` of the run in `path`,
+/// over what is there. The rows are only read.
+///
+/// # Errors
+/// Where the run cannot be read or a file not be written.
+pub fn write_all(path: &Path) -> Result<Summary, Error> {
+    let run = LoadedRun::load(path)?;
+    let summary = summarize(&run);
+    write_json(&path.join("summary.json"), &summary)?;
+    write_json(&path.join("trace.json"), &trace::trace(&run))?;
+    Ok(summary)
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|refused| Error::Invalid { path: path.to_owned(), what: refused.to_string() })?;
+    text.push(b'\n');
+    replace(path, &text)
+}
