@@ -19,7 +19,7 @@ pub fn fingerprint(root: &Path) -> BTreeMap<String, Value> {
         ("cpu_microcode", json!(field(&cpuinfo, "microcode"))),
         ("cpu_hardware_virtualization", json!(virtualization_flag(&cpuinfo))),
         ("cpus_online", json!(cpuinfo.lines().filter(|line| line.starts_with("processor")).count())),
-        ("cpus_usable", json!(std::thread::available_parallelism().map(usize::from).ok())),
+        ("cores", json!(std::thread::available_parallelism().map(usize::from).ok())),
         ("memory_bytes", json!(kib_field(&meminfo, "MemTotal"))),
         ("swap_bytes", json!(kib_field(&meminfo, "SwapTotal"))),
         ("kernel", json!(read("proc/sys/kernel/osrelease"))),

@@ -13,6 +13,7 @@ mod scenario;
 mod select;
 mod session;
 mod settings;
+mod table;
 mod terminal;
 mod time;
 

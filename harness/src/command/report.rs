@@ -1,13 +1,14 @@
 //! `bench report`: makes what is derived from a run's rows again, and prints the table.
 
 use std::io::Write;
+use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
-use results::LoadedRun;
-use results::record::Outcome;
+use results::Summary;
 
 use crate::cli::ReportArgs;
 use crate::failure::Failure;
+use crate::table;
+use crate::terminal::{self, BOLD, YELLOW, paint};
 
 /// Reads each run and reports it.
 ///
@@ -15,45 +16,35 @@ use crate::failure::Failure;
 /// A folder that holds no run, or files that cannot be written.
 pub fn run(args: &ReportArgs, out: &mut impl Write) -> Result<u8, Failure> {
     for path in &args.runs {
-        let loaded = LoadedRun::load(path).map_err(|error| Failure::Cannot(error.to_string()))?;
-        write(&loaded, out)?;
+        write(path, out)?;
     }
     Ok(0)
 }
 
-/// Writes the derived files and prints table, warnings and where the files are.
+/// Writes the derived files of the run in `path`, then prints table, verdicts, warnings and where the
+/// files are.
 ///
 /// # Errors
 /// Files or standard output that cannot be written.
-pub fn write(loaded: &LoadedRun, out: &mut impl Write) -> Result<(), Failure> {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["backend", "n", "ready", "failed", "timeout", "killed"]);
-    for backend in &loaded.run.backends {
-        let rows: Vec<_> = loaded
-            .attempts
-            .iter()
-            .filter(|row| row.backend == *backend && !loaded.run.warmup_storms.contains(&row.storm))
-            .collect();
-        let count = |outcome| rows.iter().filter(|row| row.outcome == outcome).count().to_string();
-        table.add_row([
-            backend.clone(),
-            rows.len().to_string(),
-            count(Outcome::Ready),
-            count(Outcome::Failed),
-            count(Outcome::Timeout),
-            count(Outcome::Killed),
-        ]);
+pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
+    let summary = results::write_all(path).map_err(|error| Failure::Cannot(error.to_string()))?;
+    let colours = terminal::stdout_colours();
+    // Trailing blanks of the last column are of no use to anybody.
+    for line in table::table(&summary).to_string().lines() {
+        writeln!(out, "{}", line.trim_end())?;
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for note in table::footnotes(&summary) {
+        writeln!(out, "  {note}")?;
     }
-    writeln!(out, "{table}")?;
-    for (backend, why) in &loaded.run.unavailable {
-        writeln!(out, "{backend}: left out: {why}")?;
+    for finding in &summary.claims {
+        let (id, word) = (&finding.id, paint(colours, BOLD, finding.verdict.word()));
+        writeln!(out, "claim {id}: {word}: {}", finding.statement)?;
     }
-    for warning in loaded.warnings.iter().chain(&loaded.run.warnings) {
-        writeln!(out, "warning: {warning}")?;
+    for warning in &summary.warnings {
+        writeln!(out, "{} {warning}", paint(colours, YELLOW, "warning:"))?;
     }
-    writeln!(out, "{}", loaded.path.display())?;
-    Ok(())
+    let report = path.join("report.html");
+    let shown = if report.exists() { report } else { path.to_owned() };
+    writeln!(out, "{}", shown.display())?;
+    Ok(summary)
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use results::record::{Run, SCHEMA_VERSION};
-use results::{LoadedRun, RunFolder};
+use results::{RunFolder, Summary};
 use runtime::Backend;
 use runtime::image::Image;
 use scenarios::boot_storm::{self, Completion};
@@ -133,29 +133,22 @@ fn carry_out(
         Failure::Cannot(format!("{error}; what was measured until then is in {}", path.display()))
     })?;
     drop(session);
-    let loaded = LoadedRun::load(&path).map_err(|error| Failure::Cannot(error.to_string()))?;
-    command::report::write(&loaded, out)?;
-    verdict(&loaded, completion, resolved.backends_named)
+    let summary = command::report::write(&path, out)?;
+    verdict(&summary, completion, resolved.backends_named)
 }
 
 /// The exit code of a run that came to an end.
-fn verdict(loaded: &LoadedRun, completion: Completion, named: bool) -> Result<u8, Failure> {
-    let run = &loaded.run;
+fn verdict(summary: &Summary, completion: Completion, named: bool) -> Result<u8, Failure> {
     if completion == Completion::Interrupted {
         return Err(Failure::Interrupted("interrupted: the run is incomplete".into()));
     }
-    if named && let Some((backend, why)) = run.unavailable.iter().next() {
+    if named && let Some((backend, why)) = summary.unavailable.iter().next() {
         return Err(Failure::Missing(format!("{backend} was asked for and could not run: {why}")));
     }
-    let none_ready = run.backends.iter().filter(|id| !run.unavailable.contains_key(*id)).find(|id| {
-        !loaded
-            .attempts
-            .iter()
-            .any(|row| row.backend == **id && row.outcome == results::record::Outcome::Ready)
-    });
-    match none_ready {
+    match summary.backends.iter().find(|backend| backend.counted.ready == 0) {
         Some(backend) => {
-            terminal::say_error(&format!("not one instance of {backend} came up: attempts.csv says why"));
+            let name = &backend.backend;
+            terminal::say_error(&format!("not one instance of {name} came up: attempts.csv says why"));
             Ok(failure::CANNOT)
         }
         None => Ok(0),

@@ -1,0 +1,179 @@
+//! The table a run ends with.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use results::Summary;
+use results::statistics::Estimate;
+use results::summary::{BackendSummary, Metric};
+use results::text::{duration, ratio};
+
+/// Heads of the columns.
+const HEADS: [&str; 7] =
+    ["backend", "n", "outcomes", "start → ready p50 [95 %]", "p95", "× process", "start → serving p50"];
+
+/// A row a backend: what was counted, and by how much it differs from the bare process.
+pub fn table(summary: &Summary) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(HEADS);
+    for backend in &summary.backends {
+        table.add_row(cells(backend));
+    }
+    for (backend, _) in summary.unavailable.iter().filter(|(name, _)| !measured(summary, name)) {
+        table.add_row([backend, "0", "left out", "–", "–", "–", "–"]);
+    }
+    for column in [1, 3, 4, 5, 6] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Why a cell of the table is empty, a sentence each.
+pub fn footnotes(summary: &Summary) -> Vec<String> {
+    let mut notes: Vec<String> = summary
+        .unavailable
+        .iter()
+        .filter(|(name, _)| !measured(summary, name))
+        .map(|(name, why)| format!("{name} was left out: {why}"))
+        .collect();
+    for backend in &summary.backends {
+        for (error, count) in backend.errors.iter().take(3) {
+            notes.push(format!("{}: {count} × {error}", backend.backend));
+        }
+        if let Some(why) = percentile(backend, "p95").map(|p95| &p95.reason).filter(|why| !why.is_empty()) {
+            notes.push(format!("{}: no p95: {why}", backend.backend));
+        }
+    }
+    notes
+}
+
+fn measured(summary: &Summary, name: &str) -> bool {
+    summary.backends.iter().any(|backend| backend.backend == name)
+}
+
+fn cells(backend: &BackendSummary) -> [String; 7] {
+    let started = backend.metrics.get(&Metric::ReadyFromStarted);
+    let serving = backend.metrics.get(&Metric::ServingFromStarted);
+    let of = |estimate: Option<&Estimate>, unit: fn(f64) -> String| {
+        estimate.and_then(|estimate| interval(estimate, unit)).unwrap_or_else(|| "–".into())
+    };
+    [
+        backend.backend.clone(),
+        backend.counted.total().to_string(),
+        outcomes(backend),
+        of(started.map(|metric| &metric.storm_median), duration),
+        of(percentile(backend, "p95"), duration),
+        of(started.map(|metric| &metric.times_process), ratio),
+        of(serving.map(|metric| &metric.storm_median), duration),
+    ]
+}
+
+fn percentile<'a>(backend: &'a BackendSummary, name: &str) -> Option<&'a Estimate> {
+    backend.metrics.get(&Metric::ReadyFromStarted)?.percentiles.get(name)
+}
+
+/// `value [low, high]`, as far as the attempts support it.
+fn interval(estimate: &Estimate, unit: fn(f64) -> String) -> Option<String> {
+    let value = unit(estimate.value?);
+    Some(match (estimate.low, estimate.high) {
+        (Some(low), Some(high)) => format!("{value} [{}, {}]", unit(low), unit(high)),
+        (Some(low), None) => format!("{value} [{}, ∞)", unit(low)),
+        (None, _) => value,
+    })
+}
+
+fn outcomes(backend: &BackendSummary) -> String {
+    let counted = &backend.counted;
+    let named = [
+        (counted.ready, "ready"),
+        (counted.failed, "failed"),
+        (counted.timeout, "timed out"),
+        (counted.killed, "killed"),
+    ];
+    let mut parts: Vec<String> = named
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if backend.interrupted_storms > 0 {
+        parts.push(format!("({} in storms cut short)", backend.interrupted.total()));
+    }
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use results::LoadedRun;
+    use results::record::{Attempt, Outcome, Run, SCHEMA_VERSION};
+
+    fn attempt(storm: u32, instance: u32, backend: &str, ready_ns: Option<u64>) -> Attempt {
+        Attempt {
+            storm,
+            backend: backend.into(),
+            instance,
+            config: String::new(),
+            scheduled_ns: 0,
+            started_ns: Some(0),
+            ready_ns,
+            serving_ns: None,
+            stopped_ns: None,
+            outcome: if ready_ns.is_some() { Outcome::Ready } else { Outcome::Failed },
+            error: if ready_ns.is_some() { String::new() } else { "no memory".into() },
+        }
+    }
+
+    fn run() -> LoadedRun {
+        let run = Run {
+            schema_version: SCHEMA_VERSION,
+            id: "x".into(),
+            scenario: "boot-storm".into(),
+            began_at: String::new(),
+            epoch_ns: 0,
+            plan: serde_json::json!({ "instances": 2 }),
+            seed: 1,
+            argv: Vec::new(),
+            versions: Default::default(),
+            host: Default::default(),
+            configs: Default::default(),
+            backends: vec!["process".into(), "container".into()],
+            unavailable: [("vm:direct".to_owned(), "no QEMU".to_owned())].into(),
+            warmup_storms: Vec::new(),
+            self_test: Default::default(),
+            warnings: Vec::new(),
+            complete: true,
+        };
+        let mut attempts = Vec::new();
+        for storm in 0..12 {
+            let (backend, ready_ns) =
+                if storm % 2 == 0 { ("process", 1_000_000) } else { ("container", 3_000_000) };
+            attempts.push(attempt(storm, 0, backend, Some(ready_ns)));
+            attempts.push(attempt(storm, 1, backend, (storm != 3).then_some(ready_ns)));
+        }
+        LoadedRun {
+            path: "x".into(),
+            run,
+            attempts,
+            phases: Vec::new(),
+            host: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_backend_has_a_row_also_the_one_left_out() {
+        let summary = results::summarize(&run());
+        let text = table(&summary).to_string();
+        let row =
+            |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+        assert!(row("process").contains("12 ready"), "{text}");
+        assert!(row("container").contains("11 ready, 1 failed"), "{text}");
+        assert!(row("container").contains("3.00 ms") && row("container").contains("3.00×"), "{text}");
+        assert!(row("vm:direct").contains("left out"), "{text}");
+        let notes = footnotes(&summary).join("\n");
+        assert!(notes.contains("no QEMU") && notes.contains("container: 1 × no memory"), "{notes}");
+    }
+}
