@@ -1,0 +1,280 @@
+//! What is known of one attempt while it is under way. Pure: no clock, no instance, no folder.
+
+use std::collections::VecDeque;
+
+use guest::Workload;
+use results::record::{Attempt, Outcome, Phase};
+use runtime::{Event, Exit, Stamped};
+
+/// Lines of an instance's output that are kept to explain its end.
+const LOG_LINES: usize = 5;
+
+/// Bytes kept of each.
+const LOG_LINE_BYTES: usize = 300;
+
+/// What a storm waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The first instruction of the workload.
+    Ready,
+    /// Its first answer.
+    Serving,
+    /// Its task done.
+    Done,
+}
+
+impl Target {
+    pub(super) fn of(workload: &Workload) -> Target {
+        match workload {
+            Workload::Http => Target::Serving,
+            Workload::Memory { .. } => Target::Done,
+            Workload::Ready | Workload::Cpu | Workload::Command { .. } => Target::Ready,
+        }
+    }
+}
+
+/// One attempt. Times are CLOCK_MONOTONIC in nanoseconds.
+#[derive(Debug, Default)]
+pub(super) struct Progressing {
+    pub(super) due_ns: u64,
+    pub(super) started_ns: Option<u64>,
+    ready_ns: Option<u64>,
+    serving_ns: Option<u64>,
+    done_ns: Option<u64>,
+    /// Own end, as told by the stamper.
+    exited: Option<(u64, Exit)>,
+    /// When stopping it returned.
+    pub(super) stopped_ns: Option<u64>,
+    marks: Vec<(u64, &'static str)>,
+    log: VecDeque<String>,
+    outcome: Option<(Outcome, String)>,
+}
+
+impl Progressing {
+    /// Not begun.
+    pub(super) fn due(due_ns: u64) -> Progressing {
+        Progressing { due_ns, ..Progressing::default() }
+    }
+
+    /// Takes in what happened. What comes after the outcome is known changes only what was not known.
+    pub(super) fn take(&mut self, stamped: Stamped, target: Target) {
+        let at_ns = stamped.at_ns;
+        match stamped.event {
+            Event::Mark(phase) => self.marks.push((at_ns, phase)),
+            Event::Exited(exit) => self.exited = self.exited.or(Some((at_ns, exit))),
+            // What an instance does while it is being stopped for another reason does not count.
+            _ if self.outcome.is_some() => {}
+            Event::Ready => self.ready_ns = self.ready_ns.or(Some(at_ns)),
+            Event::Serving => self.serving_ns = self.serving_ns.or(Some(at_ns)),
+            Event::Done(_) => self.done_ns = self.done_ns.or(Some(at_ns)),
+            Event::Log(mut line) => {
+                let end = (0..=LOG_LINE_BYTES.min(line.len())).rev().find(|at| line.is_char_boundary(*at));
+                line.truncate(end.unwrap_or(0));
+                if self.log.len() == LOG_LINES {
+                    self.log.pop_front();
+                }
+                self.log.push_back(line);
+            }
+            Event::CommandExited(code) if self.reached_ns(target).is_none() && code != 0 => {
+                self.decide(Outcome::Failed, format!("the command ended with exit status {code}"));
+            }
+            Event::Failed(error) => self.decide(Outcome::Failed, error),
+            Event::CommandExited(_) | Event::Listening(_) => {}
+        }
+        if self.reached_ns(target).is_some() {
+            self.decide(Outcome::Ready, String::new());
+        }
+    }
+
+    /// Settles what became of it; the first decision stays.
+    pub(super) fn decide(&mut self, outcome: Outcome, mut error: String) {
+        if self.outcome.is_some() {
+            return;
+        }
+        if !self.log.is_empty() && outcome != Outcome::Ready {
+            let said = Vec::from(std::mem::take(&mut self.log)).join(" | ");
+            error = format!("{error}; its last lines: {said}");
+        }
+        self.outcome = Some((outcome, error));
+    }
+
+    /// Its own end before it got there.
+    pub(super) fn decide_exited(&mut self) {
+        if let Some((_, exit)) = self.exited {
+            self.decide(Outcome::Failed, format!("ended too early with {exit}"));
+        }
+    }
+
+    pub(super) fn exited(&self) -> bool {
+        self.exited.is_some()
+    }
+
+    pub(super) fn outcome(&self) -> Option<(Outcome, &str)> {
+        self.outcome.as_ref().map(|(outcome, error)| (*outcome, error.as_str()))
+    }
+
+    /// When it reached `target`, the first instruction included.
+    fn reached_ns(&self, target: Target) -> Option<u64> {
+        let ready_ns = self.ready_ns?;
+        match target {
+            Target::Ready => Some(ready_ns),
+            Target::Serving => self.serving_ns.map(|at_ns| at_ns.max(ready_ns)),
+            Target::Done => self.done_ns.map(|at_ns| at_ns.max(ready_ns)),
+        }
+    }
+
+    /// From its start to the target.
+    pub(super) fn latency_ns(&self, target: Target) -> Option<u64> {
+        self.reached_ns(target)?.checked_sub(self.started_ns?)
+    }
+
+    /// Its row, with times since `epoch_ns`.
+    pub(super) fn row(&self, place: &Place, epoch_ns: u64) -> Attempt {
+        let since = |at_ns: u64| at_ns.saturating_sub(epoch_ns);
+        let (outcome, error) =
+            self.outcome.clone().unwrap_or((Outcome::Killed, "the run was interrupted".into()));
+        // An end told by the stamper is more exact than when stopping returned.
+        let stopped_ns = self.exited.map(|(at_ns, _)| at_ns).or(self.stopped_ns);
+        Attempt {
+            storm: place.storm,
+            backend: place.backend.clone(),
+            instance: place.instance,
+            config: place.config.clone(),
+            scheduled_ns: since(self.due_ns),
+            started_ns: self.started_ns.map(since),
+            ready_ns: self.ready_ns.map(since),
+            serving_ns: self.serving_ns.map(since),
+            stopped_ns: stopped_ns.map(since),
+            outcome,
+            error,
+        }
+    }
+
+    /// Its phases: they tile start → ready. A mark begins a phase; the first phase begins at the
+    /// start. Empty where it never got ready.
+    pub(super) fn phases(&self, place: &Place, epoch_ns: u64) -> Vec<Phase> {
+        let (Some(started_ns), Some(ready_ns)) = (self.started_ns, self.ready_ns) else {
+            return Vec::new();
+        };
+        let mut marks: Vec<(u64, &str)> =
+            self.marks.iter().copied().filter(|(at_ns, _)| *at_ns < ready_ns).collect();
+        marks.sort_by_key(|(at_ns, _)| *at_ns);
+        match marks.first_mut() {
+            Some(first) => first.0 = started_ns,
+            None => marks.push((started_ns, "start")),
+        }
+        for mark in &mut marks {
+            mark.0 = mark.0.max(started_ns);
+        }
+        let ends = marks.iter().skip(1).map(|(at_ns, _)| *at_ns).chain([ready_ns]);
+        marks
+            .iter()
+            .zip(ends)
+            .filter(|((begin_ns, _), end_ns)| begin_ns < end_ns)
+            .map(|((begin_ns, phase), end_ns)| Phase {
+                storm: place.storm,
+                backend: place.backend.clone(),
+                instance: place.instance,
+                phase: (*phase).into(),
+                begin_ns: begin_ns.saturating_sub(epoch_ns),
+                end_ns: end_ns.saturating_sub(epoch_ns),
+            })
+            .collect()
+    }
+}
+
+/// Where an attempt belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) storm: u32,
+    pub(super) backend: String,
+    pub(super) instance: u32,
+    pub(super) config: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::InstanceName;
+
+    use super::*;
+
+    fn place() -> Place {
+        Place { storm: 1, backend: "fake".into(), instance: 2, config: "c".into() }
+    }
+
+    fn after(events: &[(u64, Event)], target: Target) -> Progressing {
+        let mut attempt = Progressing { due_ns: 90, started_ns: Some(100), ..Progressing::default() };
+        for (at_ns, event) in events {
+            let name = InstanceName { storm: 1, index: 2 };
+            attempt
+                .take(Stamped { name, at_ns: *at_ns, event: event.clone(), stamping_delay_ns: None }, target);
+        }
+        attempt
+    }
+
+    #[test]
+    fn phases_tile_from_start_to_ready_whatever_the_order_of_marks() {
+        let attempt = after(
+            &[
+                (150, Event::Mark("kernel")),
+                (110, Event::Mark("vmm")),
+                (150, Event::Mark("nothing")),
+                (900, Event::Mark("late")),
+                (300, Event::Ready),
+            ],
+            Target::Ready,
+        );
+        let phases = attempt.phases(&place(), 50);
+        assert_eq!(phases.first().map(|phase| (phase.phase.as_str(), phase.begin_ns)), Some(("vmm", 50)));
+        assert_eq!(phases.last().map(|phase| phase.end_ns), Some(250));
+        assert!(phases.windows(2).all(|pair| pair[0].end_ns == pair[1].begin_ns));
+        assert_eq!(phases.iter().map(|phase| phase.end_ns - phase.begin_ns).sum::<u64>(), 200);
+    }
+
+    #[test]
+    fn without_marks_there_is_one_phase_and_without_ready_none() {
+        let attempt = after(&[(300, Event::Ready)], Target::Ready);
+        assert_eq!(attempt.phases(&place(), 0).len(), 1);
+        assert!(after(&[(150, Event::Mark("vmm"))], Target::Ready).phases(&place(), 0).is_empty());
+    }
+
+    #[test]
+    fn serving_is_waited_for_where_asked() {
+        let attempt = after(&[(300, Event::Ready)], Target::Serving);
+        assert_eq!(attempt.outcome(), None);
+        let attempt = after(&[(400, Event::Serving), (300, Event::Ready)], Target::Serving);
+        assert_eq!(attempt.outcome(), Some((Outcome::Ready, "")));
+        assert_eq!(attempt.latency_ns(Target::Serving), Some(300));
+    }
+
+    #[test]
+    fn an_early_end_is_told_with_the_last_lines() {
+        let log = |text: &str| Event::Log(text.into());
+        let mut events: Vec<(u64, Event)> = (0..9).map(|at| (at, log(&format!("line {at}")))).collect();
+        events.push((400, Event::Exited(Exit::Code(3))));
+        let mut attempt = after(&events, Target::Ready);
+        attempt.decide_exited();
+        let row = attempt.row(&place(), 0);
+        assert_eq!(row.outcome, Outcome::Failed);
+        assert!(
+            row.error.contains("exit status 3") && row.error.contains("line 4 | line 5"),
+            "{}",
+            row.error
+        );
+        assert!(!row.error.contains("line 3"));
+        assert_eq!(row.stopped_ns, Some(400));
+    }
+
+    #[test]
+    fn the_first_decision_stays() {
+        let mut attempt = after(&[(300, Event::Ready)], Target::Ready);
+        attempt.decide(Outcome::Timeout, "late".into());
+        assert_eq!(attempt.outcome(), Some((Outcome::Ready, "")));
+        let mut attempt = after(&[], Target::Ready);
+        attempt.decide(Outcome::Timeout, "late".into());
+        let name = InstanceName { storm: 1, index: 2 };
+        attempt
+            .take(Stamped { name, at_ns: 999, event: Event::Ready, stamping_delay_ns: None }, Target::Ready);
+        assert_eq!(attempt.row(&place(), 0).ready_ns, None);
+    }
+}

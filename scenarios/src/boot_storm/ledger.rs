@@ -1,0 +1,65 @@
+//! Rows on their way into the folder.
+
+use results::record::{HostSample, Run};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::attempt::{Place, Progressing};
+use crate::{Error, Rows};
+
+/// Writes rows until the first that cannot be written; what comes after that is dropped and the
+/// storm under way is told to end.
+pub(super) struct Ledger<'a> {
+    folder: &'a mut dyn Rows,
+    /// Samples of the host, from the sampler's thread.
+    pub(super) samples: UnboundedReceiver<HostSample>,
+    epoch_ns: u64,
+    broken: Option<Error>,
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) fn new(
+        folder: &'a mut dyn Rows,
+        samples: UnboundedReceiver<HostSample>,
+        epoch_ns: u64,
+    ) -> Ledger<'a> {
+        Ledger { folder, samples, epoch_ns, broken: None }
+    }
+
+    pub(super) fn attempt(&mut self, attempt: &Progressing, place: &Place) {
+        let (row, phases) = (attempt.row(place, self.epoch_ns), attempt.phases(place, self.epoch_ns));
+        self.write(|folder| folder.attempt(&row));
+        if !phases.is_empty() {
+            self.write(|folder| folder.phases(&phases));
+        }
+    }
+
+    pub(super) fn host(&mut self, sample: &HostSample) {
+        self.write(|folder| folder.host(sample));
+    }
+
+    pub(super) fn update(&mut self, run: &Run) {
+        self.write(|folder| folder.update(run));
+    }
+
+    /// Writes the samples that wait.
+    pub(super) fn drain(&mut self) {
+        while let Ok(sample) = self.samples.try_recv() {
+            self.host(&sample);
+        }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// The first failure to write, if there was one.
+    pub(super) fn close(self) -> Result<(), Error> {
+        self.broken.map_or(Ok(()), Err)
+    }
+
+    fn write(&mut self, row: impl FnOnce(&mut dyn Rows) -> Result<(), Error>) {
+        if self.broken.is_none() {
+            self.broken = row(self.folder).err();
+        }
+    }
+}

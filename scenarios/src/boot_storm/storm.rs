@@ -1,0 +1,431 @@
+//! One storm: its attempts are launched when they are due, watched, judged, stopped and written down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use guest::Workload;
+use results::record::Outcome;
+use runtime::clock::now_ns;
+use runtime::{Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, Prepared, Stamped};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::attempt::{Place, Progressing, Target};
+use super::crew::{Crew, Job, Note};
+use super::ledger::Ledger;
+use crate::{Progress, Stop};
+
+/// After an instance's end, its last words may still be on their way.
+const LAST_WORDS_NS: u64 = 100_000_000;
+
+/// A stop or a launch that has not returned so long after it should have is given up.
+const GIVE_UP_NS: u64 = 30_000_000_000;
+
+/// Time for the scheduler's thread to start before the first attempt is due.
+const LEAD_NS: u64 = 5_000_000;
+
+/// What a storm is made of.
+pub(super) struct Order {
+    pub(super) storm: u32,
+    pub(super) backend: String,
+    pub(super) config: String,
+    pub(super) prepared: Arc<dyn Prepared>,
+    pub(super) workload: Workload,
+    pub(super) limits: Limits,
+    /// Due instants after the storm's begin; `None` = serial.
+    pub(super) offsets_ns: Option<Vec<u64>>,
+    pub(super) instances: u32,
+    pub(super) timeout_ns: u64,
+    pub(super) stall_ns: u64,
+}
+
+/// What a storm needs of its surroundings.
+pub(super) struct Field<'a> {
+    pub(super) crew: &'a Crew,
+    pub(super) watch: &'a runtime::watch::Watch,
+    pub(super) stop: &'a Stop,
+    pub(super) progress: &'a mut dyn FnMut(Progress),
+}
+
+/// What is known when it is over.
+#[derive(Debug, Default)]
+pub(super) struct Aftermath {
+    pub(super) ready: u32,
+    pub(super) other: u32,
+    pub(super) lasted_ns: u64,
+    /// Start → target of those that got there.
+    pub(super) latencies_ns: Vec<u64>,
+    pub(super) stamping_delays_ns: Vec<u64>,
+    pub(super) warnings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not handed to the crew yet (serial arrival).
+    Idle,
+    /// Waiting for its instant or for a launcher.
+    Waiting,
+    /// Called off before a launcher had begun with it.
+    Never,
+    /// Inside the launch.
+    Launching,
+    /// The instance is ours.
+    Running,
+    /// Being stopped, or gone.
+    Stopping,
+    /// Its row is written.
+    Closed,
+}
+
+struct Slot {
+    attempt: Progressing,
+    stage: Stage,
+    instance: Option<Box<dyn Instance>>,
+    port: Option<u16>,
+    requested: bool,
+    /// When something must have happened.
+    deadline_ns: u64,
+    announced: bool,
+    /// Its outcome is known and its deadline is no longer the attempt's.
+    decided: bool,
+    called_off: Arc<AtomicBool>,
+}
+
+struct Storm<'a, 'f> {
+    order: &'a Order,
+    field: &'a mut Field<'f>,
+    target: Target,
+    slots: Vec<Slot>,
+    events: UnboundedSender<Stamped>,
+    notes: UnboundedSender<Note>,
+    interrupted: bool,
+    aftermath: Aftermath,
+}
+
+/// Makes the storm. Rows go to `ledger`, or nowhere where it is a rehearsal.
+pub(super) async fn make(
+    order: &Order,
+    field: &mut Field<'_>,
+    ledger: &mut Ledger<'_>,
+    rehearsal: bool,
+) -> std::io::Result<Aftermath> {
+    let (events, mut stamped) = unbounded_channel();
+    let (notes, mut noted) = unbounded_channel();
+    let began_ns = now_ns() + LEAD_NS;
+    let due_ns = |index: u32| match &order.offsets_ns {
+        Some(offsets) => began_ns + offsets.get(index as usize).copied().unwrap_or(0),
+        None => began_ns,
+    };
+    let slots = (0..order.instances)
+        .map(|index| Slot {
+            attempt: Progressing::due(due_ns(index)),
+            stage: Stage::Idle,
+            instance: None,
+            port: None,
+            requested: false,
+            deadline_ns: if order.offsets_ns.is_some() { due_ns(index) + order.timeout_ns } else { u64::MAX },
+            announced: rehearsal,
+            decided: false,
+            called_off: Arc::new(AtomicBool::new(false)),
+        })
+        .collect();
+    let mut storm = Storm {
+        order,
+        field,
+        target: Target::of(&order.workload),
+        slots,
+        events,
+        notes,
+        interrupted: false,
+        aftermath: Aftermath::default(),
+    };
+    storm.begin()?;
+    storm.follow(&mut stamped, &mut noted, ledger, rehearsal).await;
+    let mut aftermath = storm.aftermath;
+    aftermath.lasted_ns = now_ns().saturating_sub(began_ns);
+    Ok(aftermath)
+}
+
+impl Storm<'_, '_> {
+    fn begin(&mut self) -> std::io::Result<()> {
+        if self.order.offsets_ns.is_none() {
+            self.begin_next();
+            return Ok(());
+        }
+        let jobs = (0..self.order.instances)
+            .map(|index| (self.slots[index as usize].attempt.due_ns, self.job(index)))
+            .collect();
+        for slot in &mut self.slots {
+            slot.stage = Stage::Waiting;
+        }
+        self.field.crew.schedule(jobs, self.order.stall_ns)
+    }
+
+    /// Serial arrival: the first attempt that waits is due now.
+    fn begin_next(&mut self) {
+        let Some(index) = self.slots.iter().position(|slot| slot.stage == Stage::Idle) else { return };
+        let now = now_ns();
+        self.slots[index].attempt.due_ns = now;
+        self.slots[index].stage = Stage::Waiting;
+        self.slots[index].deadline_ns = now + self.order.timeout_ns;
+        self.field.crew.launch(self.job(index as u32));
+    }
+
+    fn job(&self, index: u32) -> Job {
+        let name = InstanceName { storm: self.order.storm, index };
+        Job {
+            prepared: Arc::clone(&self.order.prepared),
+            spec: LaunchSpec {
+                name: name.clone(),
+                plan: guest::Plan::new(self.order.workload.clone()),
+                limits: self.order.limits.clone(),
+            },
+            events: EventSink::new(name, self.events.clone()),
+            called_off: Arc::clone(&self.slots[index as usize].called_off),
+            notes: self.notes.clone(),
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        stamped: &mut UnboundedReceiver<Stamped>,
+        noted: &mut UnboundedReceiver<Note>,
+        ledger: &mut Ledger<'_>,
+        rehearsal: bool,
+    ) {
+        let stop = self.field.stop.clone();
+        let mut asked = 1;
+        while self.slots.iter().any(|slot| slot.stage != Stage::Closed) {
+            let next_ns = self
+                .slots
+                .iter()
+                .filter(|slot| slot.stage != Stage::Closed)
+                .map(|slot| slot.deadline_ns)
+                .min()
+                .unwrap_or(u64::MAX);
+            let rest = Duration::from_nanos(next_ns.saturating_sub(now_ns()).min(3_600_000_000_000));
+            tokio::select! {
+                Some(event) = stamped.recv() => self.on_event(event),
+                Some(note) = noted.recv() => self.on_note(note),
+                Some(sample) = ledger.samples.recv() => ledger.host(&sample),
+                () = tokio::time::sleep(rest) => {}
+                () = stop.asked(asked) => {
+                    asked += 1;
+                }
+            }
+            // Whatever else waits is taken in before anything is judged by the clock.
+            while let Ok(event) = stamped.try_recv() {
+                self.on_event(event);
+            }
+            while let Ok(note) = noted.try_recv() {
+                self.on_note(note);
+            }
+            if ledger.is_broken() || stop.requested() {
+                self.interrupt();
+            }
+            self.judge();
+            if stop.hurry() {
+                self.abandon();
+            }
+            self.write(ledger, rehearsal);
+        }
+    }
+
+    fn on_event(&mut self, stamped: Stamped) {
+        let Some(slot) = self.slots.get_mut(stamped.name.index as usize) else { return };
+        self.aftermath.stamping_delays_ns.extend(stamped.stamping_delay_ns);
+        if let Event::Listening(port) = stamped.event {
+            slot.port = Some(port);
+        }
+        slot.attempt.take(stamped, self.target);
+        if slot.attempt.exited() && slot.attempt.outcome().is_none() {
+            slot.deadline_ns = slot.deadline_ns.min(now_ns() + LAST_WORDS_NS);
+        }
+    }
+
+    fn on_note(&mut self, note: Note) {
+        let index = match &note {
+            Note::Begun { index, .. }
+            | Note::Launched { index, .. }
+            | Note::CalledOff { index }
+            | Note::Stopped { index, .. } => *index as usize,
+        };
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if slot.stage == Stage::Closed {
+            // Given up before; an instance that arrives now ends by being dropped.
+            return;
+        }
+        match note {
+            Note::Begun { at_ns, .. } => {
+                slot.attempt.started_ns = Some(at_ns);
+                slot.stage = Stage::Launching;
+                if !slot.decided {
+                    slot.deadline_ns = at_ns + self.order.timeout_ns;
+                }
+            }
+            Note::Launched { result: Ok(instance), .. } => {
+                slot.instance = Some(instance);
+                slot.stage = Stage::Running;
+                if slot.attempt.outcome().is_some_and(|(outcome, _)| outcome == Outcome::Ready) {
+                    slot.deadline_ns = u64::MAX;
+                }
+            }
+            Note::Launched { result: Err(error), at_ns, .. } => {
+                slot.attempt.decide(Outcome::Failed, error.to_string());
+                slot.attempt.stopped_ns = Some(at_ns);
+                slot.stage = Stage::Stopping;
+            }
+            Note::CalledOff { .. } => slot.stage = Stage::Never,
+            Note::Stopped { at_ns, result, .. } => {
+                slot.attempt.stopped_ns = Some(at_ns);
+                if let Err(error) = result {
+                    self.aftermath.warnings.push(format!(
+                        "storm {}, {}, instance {index}: not all of it could be removed: {error}",
+                        self.order.storm, self.order.backend
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Launch nothing more; what has not got there by now will not.
+    fn interrupt(&mut self) {
+        if self.interrupted {
+            return;
+        }
+        self.interrupted = true;
+        let now = now_ns();
+        for slot in &mut self.slots {
+            if slot.stage == Stage::Idle {
+                slot.attempt.due_ns = now;
+            }
+            slot.attempt.decide(Outcome::Killed, "the run was interrupted".into());
+        }
+    }
+
+    /// Decides what the clock and the instances' ends decide, requests services, stops what is done with.
+    fn judge(&mut self) {
+        let now = now_ns();
+        let mut undecided = 0;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.attempt.outcome().is_none() && now >= slot.deadline_ns {
+                slot.attempt.decide_exited();
+                let what = match (slot.attempt.started_ns, slot.stage) {
+                    (None, _) => "no launcher was free within",
+                    (_, Stage::Launching) => "its launch had not returned after",
+                    _ => "not there after",
+                };
+                let seconds = self.order.timeout_ns as f64 / 1e9;
+                slot.attempt.decide(Outcome::Timeout, format!("{what} {seconds} s"));
+            }
+            if self.target == Target::Serving
+                && !slot.requested
+                && slot.attempt.outcome().is_none()
+                && let (Some(instance), Some(port)) = (&slot.instance, slot.port)
+            {
+                slot.requested = true;
+                let name = InstanceName { storm: self.order.storm, index: index as u32 };
+                let sink = EventSink::new(name, self.events.clone());
+                let requested = match instance.service(port) {
+                    None => Err(format!("its port {port} cannot be reached from this host")),
+                    Some(address) => self
+                        .field
+                        .watch
+                        .request(address, sink)
+                        .map_err(|error| format!("cannot request {address}: {error}")),
+                };
+                if let Err(error) = requested {
+                    slot.attempt.decide(Outcome::Failed, error);
+                }
+            }
+            undecided += u32::from(slot.attempt.outcome().is_none());
+            if slot.attempt.outcome().is_some() && !slot.decided {
+                slot.decided = true;
+                slot.called_off.store(true, Ordering::Relaxed);
+                slot.deadline_ns = if slot.stage == Stage::Running { u64::MAX } else { now + GIVE_UP_NS };
+            }
+        }
+        let serial = self.order.offsets_ns.is_none();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some((outcome, _)) = slot.attempt.outcome() else { continue };
+            // Those that got there stay until everybody has an outcome: a storm is many at once.
+            if undecided > 0 && outcome == Outcome::Ready && !serial {
+                continue;
+            }
+            if let Some(instance) = slot.instance.take() {
+                slot.stage = Stage::Stopping;
+                slot.deadline_ns = now + GIVE_UP_NS;
+                self.field.crew.stop(index as u32, instance, self.notes.clone());
+            }
+        }
+    }
+
+    /// In a hurry: rows now, without waiting for what is being stopped.
+    fn abandon(&mut self) {
+        for slot in &mut self.slots {
+            slot.deadline_ns = 0;
+        }
+    }
+
+    fn write(&mut self, ledger: &mut Ledger<'_>, rehearsal: bool) {
+        let now = now_ns();
+        let mut closed = 0;
+        for index in 0..self.slots.len() {
+            self.announce(index);
+            let slot = &mut self.slots[index];
+            let Some((outcome, _)) = slot.attempt.outcome() else { continue };
+            let gone = match slot.stage {
+                Stage::Closed => continue,
+                Stage::Idle | Stage::Never => true,
+                Stage::Waiting | Stage::Launching | Stage::Running => false,
+                Stage::Stopping => slot.attempt.stopped_ns.is_some(),
+            };
+            if !gone && now < slot.deadline_ns {
+                continue;
+            }
+            if !gone && !self.field.stop.hurry() {
+                self.aftermath.warnings.push(format!(
+                    "storm {}, {}, instance {index}: launching or stopping it did not return; given up",
+                    self.order.storm, self.order.backend
+                ));
+            }
+            let place = Place {
+                storm: self.order.storm,
+                backend: self.order.backend.clone(),
+                instance: index as u32,
+                config: self.order.config.clone(),
+            };
+            if !rehearsal {
+                ledger.attempt(&slot.attempt, &place);
+            }
+            slot.stage = Stage::Closed;
+            closed += 1;
+            if outcome == Outcome::Ready {
+                self.aftermath.ready += 1;
+                self.aftermath.latencies_ns.extend(slot.attempt.latency_ns(self.target));
+            } else {
+                self.aftermath.other += 1;
+            }
+        }
+        if closed > 0 && self.order.offsets_ns.is_none() && !self.interrupted {
+            self.begin_next();
+        }
+    }
+
+    fn announce(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        if slot.announced {
+            return;
+        }
+        let Some((outcome, error)) = slot.attempt.outcome() else { return };
+        (self.field.progress)(Progress::AttemptEnded {
+            storm: self.order.storm,
+            backend: self.order.backend.clone(),
+            instance: index as u32,
+            outcome,
+            latency_ns: slot.attempt.latency_ns(self.target),
+            error: error.into(),
+        });
+        slot.announced = true;
+    }
+}
