@@ -48,6 +48,18 @@ pub fn size() -> HostSize {
     }
 }
 
+/// The accelerator of virtual machines where it is certain before one has run, and how it was
+/// chosen. `auto` is certain only where KVM cannot even be opened: that it opens proves nothing.
+pub fn accelerator(asked: &str) -> (Option<&str>, String) {
+    if asked != "auto" {
+        return (Some(asked), "asked for".into());
+    }
+    match std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => (None, "auto: not known before a virtual machine has run, as /dev/kvm opens".into()),
+        Err(error) => (Some("tcg"), format!("auto: /dev/kvm cannot be opened: {error}")),
+    }
+}
+
 /// Versions of this program and of what it starts.
 pub fn versions() -> BTreeMap<String, String> {
     let mut versions = BTreeMap::from([("bench".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);

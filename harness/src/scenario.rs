@@ -43,6 +43,7 @@ pub fn resolve(args: &RunArgs, settings: &Settings, host: &HostSize) -> Result<R
         named(&args.scenario)?
     };
     put_over(&mut plan, settings)?;
+    vm_options(settings)?;
     if !args.command.is_empty() {
         if settings.workload.as_deref().is_some_and(|workload| workload != "command") {
             return Err(Failure::Usage(format!(

@@ -29,14 +29,15 @@ const RESULTS: &str = "bench-results";
 /// Wrong usage, a backend asked for by name that is missing, a folder that cannot be written.
 pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let settings = args.settings.clone().or_file(Path::new("."))?;
-    let options = scenario::vm_options(&settings)?;
     let resolved = scenario::resolve(&args, &settings, &host::size())?;
+    let options = resolved.plan.vm_options().map_err(|error| Failure::Usage(error.to_string()))?;
     let backends = select::backends(&resolved.plan.on, &options)?;
+    let asked_for: Vec<String> = backends.iter().map(|backend| backend.id()).collect();
     let (backends, unavailable) = present(backends, resolved.backends_named)?;
     if args.dry_run {
         return dry_run(&resolved, &backends, &unavailable, out);
     }
-    carry_out(&resolved, backends, unavailable, &settings, out)
+    carry_out(&resolved, asked_for, backends, unavailable, &settings, out)
 }
 
 /// Splits off the backends this host has not what they need for; by name, each is required.
@@ -95,6 +96,7 @@ fn dry_run(
 
 fn carry_out(
     resolved: &Resolved,
+    asked_for: Vec<String>,
     backends: Vec<Box<dyn Backend>>,
     unavailable: Unavailable,
     settings: &Settings,
@@ -102,7 +104,7 @@ fn carry_out(
 ) -> Result<u8, Failure> {
     let session = Session::begin()?;
     let image = image(&resolved.plan.image)?;
-    let mut run = describe(resolved, &backends, unavailable, &session);
+    let mut run = describe(resolved, asked_for, unavailable, &session);
     let path = path(settings, &run);
     let folder = RunFolder::create(&path, &run).map_err(|error| Failure::Cannot(error.to_string()))?;
     if settings.out.is_none() {
@@ -130,6 +132,9 @@ fn carry_out(
     );
     display.finish();
     let completion = done.map_err(|error| {
+        if resolved.backends_named && matches!(error, scenarios::Error::NothingToRun(_)) {
+            return Failure::Missing(error.to_string());
+        }
         Failure::Cannot(format!("{error}; what was measured until then is in {}", path.display()))
     })?;
     drop(session);
@@ -155,19 +160,11 @@ fn verdict(summary: &Summary, completion: Completion, named: bool) -> Result<u8,
     }
 }
 
-fn describe(
-    resolved: &Resolved,
-    backends: &[Box<dyn Backend>],
-    unavailable: Unavailable,
-    session: &Session,
-) -> Run {
-    let (plan, mut warnings) = match serde_json::to_value(&resolved.plan) {
+fn describe(resolved: &Resolved, backends: Vec<String>, unavailable: Unavailable, session: &Session) -> Run {
+    let (plan, warnings) = match serde_json::to_value(&resolved.plan) {
         Ok(plan) => (plan, Vec::new()),
         Err(error) => (serde_json::Value::Null, vec![format!("the plan could not be recorded: {error}")]),
     };
-    if let Err(why) = session.context.watch.realtime() {
-        warnings.push(format!("events are stamped without real-time priority: {why}"));
-    }
     Run {
         schema_version: SCHEMA_VERSION,
         id: session.context.run_id.clone(),
@@ -178,15 +175,24 @@ fn describe(
         seed: resolved.plan.seed,
         argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         versions: host::versions(),
-        host: host::fingerprint(Path::new("/")),
+        host: host_of(resolved),
         configs: BTreeMap::new(),
-        backends: backends.iter().map(|backend| backend.id()).collect(),
+        backends,
         unavailable,
         warmup_storms: Vec::new(),
         self_test: BTreeMap::new(),
         warnings,
         complete: false,
     }
+}
+
+/// The host, with what of the plan belongs to it.
+fn host_of(resolved: &Resolved) -> BTreeMap<String, serde_json::Value> {
+    let mut host = host::fingerprint(Path::new("/"));
+    let (accelerator, how) = host::accelerator(&resolved.plan.accel);
+    host.insert("accelerator".into(), accelerator.into());
+    host.insert("accelerator_chosen_by".into(), how.into());
+    host
 }
 
 fn path(settings: &Settings, run: &Run) -> PathBuf {
