@@ -2,10 +2,12 @@
 //!
 //! Knows no operating system and no runtime: it can read a run made on another machine.
 
+pub mod chart;
 pub mod claims;
 mod error;
 pub mod folder;
 pub mod record;
+pub mod report;
 pub mod statistics;
 pub mod stress;
 pub mod summary;

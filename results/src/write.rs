@@ -1,12 +1,13 @@
 //! Everything that is made from the rows, made again.
 
+use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::folder::{LoadedRun, replace};
 use crate::summary::{Summary, summarize};
-use crate::{Error, trace};
+use crate::{Error, chart, report, trace};
 
 /// Makes `summary.json`, `trace.json`, `charts/*.svg` and `report.html` of the run in `path`,
 /// over what is there. The rows are only read.
@@ -18,6 +19,13 @@ pub fn write_all(path: &Path) -> Result<Summary, Error> {
     let summary = summarize(&run);
     write_json(&path.join("summary.json"), &summary)?;
     write_json(&path.join("trace.json"), &trace::trace(&run))?;
+    let charts = chart::all(&run, &summary)?;
+    let folder = path.join("charts");
+    fs::create_dir_all(&folder).map_err(Error::system("make the folder", &folder))?;
+    for chart in &charts {
+        replace(&folder.join(format!("{}.svg", chart.name)), chart.svg.as_bytes())?;
+    }
+    replace(&path.join("report.html"), report::report(&run, &summary, &charts).as_bytes())?;
     Ok(summary)
 }
 

@@ -74,8 +74,8 @@ fn rank_sum_counts(m: usize, n: usize) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// scipy 1.17: [scipy.stats._mannwhitneyu._mwu_state.cdf] by way of
-    /// `mannwhitneyu(..., method='exact')`; 5 × 5: P(U ≤ 2) = 0.0159, P(U ≤ 3) = 0.0278.
+    /// From scipy 1.17, the distribution behind
+    /// `mannwhitneyu(…, method="exact")`; 5 × 5: P(U ≤ 2) = 0.0159, P(U ≤ 3) = 0.0278.
     #[test]
     fn cuts_are_those_of_the_exact_rank_sum_tables() {
         assert_eq!(ranks_cut(3, 3), 0);

@@ -1,6 +1,6 @@
 //! The rows of the table on the terminal and in the report.
 
-use super::{BackendSummary, Metric, Summary};
+use super::{BackendSummary, Metric, MetricSummary, Summary};
 use crate::statistics::Estimate;
 use crate::text::{duration, ratio};
 
@@ -88,8 +88,12 @@ fn row(backend: &BackendSummary) -> Row {
             None => "–".into(),
         },
         serving: median(Metric::ServingFromStarted).unwrap_or_default(),
-        times_process: started.map_or("–".into(), |found| with_interval(&found.times_process, ratio)),
+        times_process: if backend.backend == "process" { "1".into() } else { times(started) },
     }
+}
+
+fn times(started: Option<&MetricSummary>) -> String {
+    started.map_or("–".into(), |found| with_interval(&found.times_process, ratio))
 }
 
 fn outcomes(backend: &BackendSummary) -> String {

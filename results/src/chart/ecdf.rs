@@ -1,0 +1,87 @@
+//! Share of attempts that were ready within a time, per backend; the time on a log axis.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::{Chart, FAINT, INK, colour, picture, short, write};
+use crate::Error;
+use crate::folder::LoadedRun;
+use crate::statistics::{Step, ecdf, sorted};
+use crate::summary::{Metric, Summary, storms_of};
+use crate::text::duration;
+
+const NAME: &str = "ecdf";
+
+struct Curve {
+    label: String,
+    index: usize,
+    steps: Vec<Step>,
+}
+
+pub(super) fn draw(run: &LoadedRun, summary: &Summary) -> Result<Option<Chart>, Error> {
+    let storms = storms_of(run);
+    let mut curves = Vec::new();
+    for (index, backend) in summary.backends.iter().enumerate() {
+        let Some(of_backend) = storms.get(backend.backend.as_str()) else { continue };
+        let sample: Vec<f64> = of_backend
+            .counted
+            .values()
+            .flatten()
+            .map(|one| Metric::ReadyFromStarted.of(one).map_or(f64::INFINITY, |ns| (ns as f64).max(1.0)))
+            .collect();
+        let label = format!("{} n={}", short(&backend.backend, 20), sample.len());
+        curves.push(Curve { label, index, steps: ecdf(&sorted(sample)) });
+    }
+    let values = || curves.iter().flat_map(|curve| curve.steps.iter().map(|step| step.value));
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    if !low.is_finite() {
+        return Ok(None);
+    }
+    let (low, high) = (low / 1.3, high * 1.3);
+    let height = 400 + 20 * u32::try_from(curves.len()).unwrap_or(0);
+    let svg = picture(NAME, height, |area| {
+        let (legend, plot) = area.split_vertically(20 * curves.len() as u32 + 8);
+        for (line, curve) in curves.iter().enumerate() {
+            let y = 14 + 20 * line as i32;
+            legend.draw(&PathElement::new([(70, y), (94, y)], colour(curve.index).stroke_width(3)))?;
+            write(&legend, &curve.label, (100, y), 14, HPos::Left)?;
+        }
+        let mut chart = ChartBuilder::on(&plot)
+            .margin_right(24)
+            .x_label_area_size(46)
+            .y_label_area_size(64)
+            .build_cartesian_2d((low..high).log_scale(), 0.0..1.0)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(FAINT)
+            .axis_style(INK)
+            .label_style(("sans-serif", 13).into_font().color(&INK))
+            .x_label_formatter(&|ns| duration(*ns))
+            .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
+            .x_labels(10)
+            .y_labels(5)
+            .x_desc("start → ready, log scale")
+            .y_desc("attempts ready")
+            .draw()?;
+        for curve in &curves {
+            let mut points = vec![(low, 0.0)];
+            for step in &curve.steps {
+                points.push((step.value, points[points.len() - 1].1));
+                points.push((step.value, step.share));
+            }
+            points.push((high, points[points.len() - 1].1));
+            chart.draw_series(LineSeries::new(points, colour(curve.index).stroke_width(2)))?;
+        }
+        Ok(())
+    })?;
+    let attempts: usize = summary.backends.iter().map(|backend| backend.counted.total()).sum();
+    Ok(Some(Chart {
+        name: NAME,
+        caption: format!(
+            "Share of attempts ready within a time of their start, per backend (n = {attempts} attempts). A \
+             curve that ends below 100 % had attempts that never got ready."
+        ),
+        svg,
+    }))
+}

@@ -1,0 +1,127 @@
+//! The charts, one a file. SVG without fonts of its own: text is drawn by whoever shows it.
+
+mod ecdf;
+mod phases;
+mod stress;
+mod timeline;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::Error;
+use crate::folder::LoadedRun;
+use crate::summary::Summary;
+
+/// A drawn chart.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    /// Name of its file, without `.svg`.
+    pub name: &'static str,
+    /// What it shows, in a sentence with n.
+    pub caption: String,
+    /// The picture.
+    pub svg: String,
+}
+
+/// Draws all charts there is data for.
+///
+/// # Errors
+/// What the drawing library said.
+pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
+    let charts = [
+        ecdf::draw(run, summary)?,
+        timeline::draw(run, summary)?,
+        phases::draw(summary)?,
+        stress::draw(run, summary)?,
+    ];
+    Ok(charts.into_iter().flatten().collect())
+}
+
+/// Width of every chart in pixels.
+const WIDTH: u32 = 800;
+/// Text; the report makes it light on a dark page.
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+/// Lines that only guide the eye.
+const FAINT: RGBColor = RGBColor(0xcc, 0xcc, 0xcc);
+/// Waiting, and whatever has no colour of its own.
+const GREY: RGBColor = RGBColor(0x99, 0x99, 0x99);
+
+/// Okabe & Ito's colours (*Color Universal Design*, 2008) without black and yellow, which vanish
+/// on one page or the other.
+const PALETTE: [RGBColor; 6] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x56, 0xb4, 0xe9),
+];
+
+fn colour(index: usize) -> RGBColor {
+    PALETTE[index % PALETTE.len()]
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Draws into a picture of `height` pixels.
+fn picture(
+    name: &'static str,
+    height: u32,
+    draw: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<String, Error> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        let drawn = draw(&area).and_then(|()| Ok(area.present()?));
+        drawn.map_err(|failed| Error::Chart { chart: name, what: failed.to_string() })?;
+    }
+    Ok(svg)
+}
+
+/// A text of `size` pixels whose `anchor` is at `at`.
+fn write(
+    area: &Area,
+    text: &str,
+    at: (i32, i32),
+    size: u32,
+    anchor: HPos,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let style = ("sans-serif", size).into_font().color(&INK).pos(Pos::new(anchor, VPos::Center));
+    // A control character, as from a hostile phase name, would make the picture unreadable XML.
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Ok(area.draw(&Text::new(clean, at, style))?)
+}
+
+/// A filled box.
+fn fill(
+    area: &Area,
+    from: (i32, i32),
+    to: (i32, i32),
+    colour: RGBColor,
+) -> Result<(), Box<dyn std::error::Error>> {
+    Ok(area.draw(&Rectangle::new([from, to], colour.filled()))?)
+}
+
+/// A line of boxes with what their colours mean.
+fn legend(
+    area: &Area,
+    entries: &[(String, RGBColor)],
+    at: (i32, i32),
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut x = at.0;
+    for (text, colour) in entries {
+        fill(area, (x, at.1 - 5), (x + 10, at.1 + 5), *colour)?;
+        write(area, text, (x + 15, at.1), 13, HPos::Left)?;
+        x += 30 + 7 * i32::try_from(text.chars().count()).unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// The part of a text that fits.
+fn short(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}

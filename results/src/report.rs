@@ -1,0 +1,161 @@
+//! `report.html`: one page that needs nothing else. Every text from outside goes through
+//! [`escape`].
+
+use std::fmt::Write;
+
+use crate::chart::Chart;
+use crate::claims::{Finding, Verdict};
+use crate::folder::LoadedRun;
+use crate::summary::{Row, Summary, table};
+use crate::text::escape;
+
+/// The page.
+pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
+    let title = escape(&format!("{} {}", summary.scenario, run.run.began_at));
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width,initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>{title}</title>\n<style>{}</style></head>\
+         <body>\n<h1>{}</h1>\n",
+        include_str!("report.css"),
+        escape(&summary.scenario)
+    );
+    page.push_str(&head(run, summary));
+    page.push_str("<h2>Claims</h2>\n");
+    summary.claims.iter().for_each(|finding| page.push_str(&claim(finding)));
+    page.push_str("<h2>Results</h2>\n");
+    page.push_str(&results(summary));
+    page.push_str("<h2>Charts</h2>\n");
+    for chart in charts {
+        page.push_str(&format!(
+            "<figure>{}<figcaption>{}</figcaption></figure>\n",
+            chart.svg,
+            escape(&chart.caption)
+        ));
+    }
+    page.push_str(&list("Warnings", &summary.warnings));
+    page.push_str(&errors(summary));
+    page.push_str("<h2>Self-test</h2>\n");
+    page.push_str(&properties(run.run.self_test.iter()));
+    page.push_str("<h2>Host</h2>\n");
+    page.push_str(&properties(run.run.host.iter()));
+    page.push_str(&repeat(run));
+    page.push_str("</body></html>\n");
+    page
+}
+
+fn head(run: &LoadedRun, summary: &Summary) -> String {
+    let text = |key: &str| run.run.host.get(key).map(plain);
+    let host: Vec<String> = ["cpu", "cpu_model", "cores", "kernel", "accelerator"]
+        .into_iter()
+        .filter_map(|key| Some(format!("{key} {}", text(key)?)))
+        .collect();
+    let mut html = format!(
+        "<p>{} on {}, begun {}. Run {}, seed {}.</p>\n",
+        escape(&run.run.backends.join(", ")),
+        escape(&if host.is_empty() { "a host that is not described".to_owned() } else { host.join(", ") }),
+        escape(&run.run.began_at),
+        escape(&run.run.id),
+        run.run.seed
+    );
+    if !summary.complete {
+        html.push_str(
+            "<p class=\"warn\">Incomplete: this run did not come to its planned end. Storms cut short are \
+             listed but count in no figure.</p>\n",
+        );
+    }
+    html
+}
+
+fn claim(finding: &Finding) -> String {
+    let why = match &finding.verdict {
+        Verdict::Undetermined(why) => format!(": {}", escape(why)),
+        _ => String::new(),
+    };
+    let evidence: String = finding.evidence.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
+    format!(
+        "<div class=\"claim {word}\"><p>“{}” <span class=\"verdict\">{word}</span>{why}</p>\n<ul>{evidence}</ul>\n\
+         <p class=\"dim\">Meaning: {}. Otherwise: {}. ({})</p></div>\n",
+        escape(&finding.statement),
+        escape(&finding.definition),
+        escape(&finding.flips),
+        escape(&finding.id),
+        word = finding.verdict.word(),
+    )
+}
+
+fn results(summary: &Summary) -> String {
+    let mut html = String::from("<div class=\"wide\"><table><tr>");
+    Row::HEADS.iter().for_each(|head| _ = write!(html, "<th>{}</th>", escape(head)));
+    html.push_str("</tr>\n");
+    for row in table(summary) {
+        html.push_str("<tr>");
+        row.cells().iter().for_each(|cell| _ = write!(html, "<td>{}</td>", escape(cell)));
+        html.push_str("</tr>\n");
+    }
+    let warmup: usize = summary.backends.iter().map(|backend| backend.warmup.total()).sum();
+    let _ = write!(
+        html,
+        "</table></div>\n<p class=\"dim\">Medians over storms with 95 % intervals (bootstrap over storms, then \
+         instances); p99 over attempts with its distribution-free interval. Attempts that failed or timed out \
+         rank above all others. All {} attempts are in attempts.csv; {warmup} of them are of warm-up storms, \
+         which are not counted.</p>\n",
+        summary.attempts
+    );
+    html
+}
+
+fn errors(summary: &Summary) -> String {
+    let errors: Vec<String> = summary
+        .backends
+        .iter()
+        .flat_map(|backend| {
+            backend.errors.iter().map(|(text, n)| format!("{} ({n}×): {text}", backend.backend))
+        })
+        .collect();
+    list("Errors", &errors)
+}
+
+fn list(title: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let items: String = lines.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
+    format!("<h2>{title}</h2>\n<ul>{items}</ul>\n")
+}
+
+fn properties<'a>(all: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> String {
+    let rows: String = all
+        .map(|(key, value)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(key), escape(&plain(value))))
+        .collect();
+    match rows.is_empty() {
+        true => "<p class=\"dim\">Not recorded.</p>\n".into(),
+        false => format!("<div class=\"wide\"><table>{rows}</table></div>\n"),
+    }
+}
+
+fn repeat(run: &LoadedRun) -> String {
+    let argv: Vec<String> = run.run.argv.iter().map(|word| quoted(word)).collect();
+    let versions: Vec<String> =
+        run.run.versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
+    format!(
+        "<h2>How to repeat it</h2>\n<pre>{}</pre>\n<p class=\"dim\">With seed {}; {}.</p>\n",
+        escape(&argv.join(" ")),
+        run.run.seed,
+        escape(&versions.join(", "))
+    )
+}
+
+/// A JSON value as people write it.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
+    if !word.is_empty() && word.chars().all(safe) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
