@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn nonsense_is_named() {
         let good = Plan::sized_for(&host(2, 20, false)).expect("default").0;
-        let cases: [(&str, fn(&mut Plan)); 10] = [
+        type Spoil = fn(&mut Plan);
+        let cases: [(&str, Spoil); 10] = [
             ("on", |plan| plan.on.clear()),
             ("on", |plan| plan.on = vec!["vm".into(), "vm".into()]),
             ("instances", |plan| plan.instances = 0),

@@ -21,6 +21,9 @@ use crate::{Error, Progress, Rows, Stop};
 /// How long the host is sampled before the first storm.
 const BASELINE: Duration = Duration::from_secs(1);
 
+/// CPU use before the first storm above which the host counts as busy with something else.
+const BUSY_RATIO: f64 = 0.2;
+
 /// Warnings of the same run beyond this many are only counted.
 const MOST_WARNINGS: usize = 50;
 
@@ -162,6 +165,10 @@ async fn storms(
     let settle_ns = (plan.settle_s * 1e9) as u64;
     let baseline = settle::look(BASELINE, ledger, field.stop).await.unwrap_or(0.0);
     run.self_test.insert("baseline_cpu_used_ratio".into(), json!(baseline));
+    if baseline > BUSY_RATIO {
+        let text = format!("{:.0} % of the host's CPU was in use before the first storm", baseline * 100.0);
+        warn(run, field.progress, text);
+    }
     let injected = selftest::injected_delay(context, field, ledger).await?;
     run.self_test.insert("injected_delay".into(), injected);
     ledger.update(run);
@@ -234,6 +241,7 @@ async fn storms(
     run.self_test.insert("settling".into(), settling);
     run.self_test.insert("stamping_delay".into(), selftest::spread(&mut delays_ns));
     if !floor_ns.is_empty() {
+        // Start → what the storm waited for.
         run.self_test.insert("process_floor".into(), selftest::spread(&mut floor_ns));
     }
     let left = field.crew.live();
