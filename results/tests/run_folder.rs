@@ -143,3 +143,23 @@ fn a_folder_in_use_is_left_alone_and_latest_points_at_the_newest() {
     folder.update(&run).unwrap();
     assert!(!LoadedRun::load(folder.path()).unwrap().run.complete);
 }
+
+#[test]
+fn hostile_names_stay_text_in_the_charts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    fixture::write(&path, &fixture::run()).unwrap();
+    for file in ["attempts.csv", "phases.csv", "host.csv", "run.json"] {
+        let text = fs::read_to_string(path.join(file)).unwrap();
+        let hostile = text.replace("container", "<script>x&").replace("rootfs", "</svg><b>");
+        fs::write(path.join(file), hostile).unwrap();
+    }
+    write_all(&path).unwrap();
+    for file in
+        ["report.html", "charts/ecdf.svg", "charts/timeline.svg", "charts/phases.svg", "charts/stress.svg"]
+    {
+        let text = fs::read_to_string(path.join(file)).unwrap();
+        assert!(text.contains("&lt;script&gt;x&amp;"), "{file}");
+        assert!(!text.contains("<script") && !text.contains("</svg><b>"), "{file}");
+    }
+}

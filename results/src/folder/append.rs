@@ -71,3 +71,20 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_with_the_file() {
+        // full(4): every write to it fails as on a full disk.
+        let Ok(file) = OpenOptions::new().append(true).open("/dev/full") else {
+            println!("skipped: no /dev/full");
+            return;
+        };
+        let table = AppendFile { path: "x/attempts.csv".into(), state: Mutex::new(State { file, bytes: 0 }) };
+        let error = table.rows(&[("a", 1)]).unwrap_err().to_string();
+        assert!(error.contains("x/attempts.csv") && error.contains("No space left"), "{error}");
+    }
+}
