@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use results::Summary;
+use results::claims::Verdict;
 
 use crate::cli::ReportArgs;
 use crate::failure::Failure;
@@ -38,7 +39,11 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     }
     for finding in &summary.claims {
         let (id, word) = (&finding.id, paint(colours, BOLD, finding.verdict.word()));
-        writeln!(out, "claim {id}: {word}: {}", finding.statement)?;
+        let why = match &finding.verdict {
+            Verdict::Undetermined(why) => format!(" ({why})"),
+            _ => String::new(),
+        };
+        writeln!(out, "claim {id}, \"{}\": {word}{why}", finding.statement)?;
     }
     for warning in &summary.warnings {
         writeln!(out, "{} {warning}", paint(colours, YELLOW, "warning:"))?;
