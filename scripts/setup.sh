@@ -55,3 +55,33 @@ setup_vm() {
 setup_peers() {
     install_packages crun=crun runc=runc bwrap=bubblewrap
 }
+
+# A guest kernel, unpacked (not installed) from the distribution's package into the cache:
+# kernels/<version>/boot/vmlinuz-<version> and kernels/<version>/lib/modules/<version>.
+setup_kernel() {
+    local cache="${XDG_CACHE_HOME:-$HOME/.cache}/bench/kernels" meta package version work
+    compgen -G "$cache/*/boot/vmlinuz-*" >/dev/null && return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    for meta in linux-image-cloud-amd64 linux-image-kvm linux-image-virtual; do
+        package=$(apt-cache depends "$meta" 2>/dev/null |
+            awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ {print $2; exit}')
+        [ -z "$package" ] || break
+    done
+    [ -n "${package:-}" ] || return 1
+    version=${package#linux-image-}
+    mkdir -p "$cache"
+    # Beside its final place, so that a rename makes it whole or not at all.
+    work=$(mktemp -d "$cache/.unpack.XXXXXX")
+    say "unpacking a guest kernel: $package"
+    # Joined by &&: errexit does not work inside a condition.
+    if (
+        cd "$work" && mkdir root &&
+        apt-get download -qq -o APT::Sandbox::User=root "$package" >&2 &&
+        # Ubuntu keeps the modules in a package of their own; Debian has none of that name.
+        { ! apt-cache show "linux-modules-$version" >/dev/null 2>&1 ||
+            apt-get download -qq -o APT::Sandbox::User=root "linux-modules-$version" >&2; } &&
+        for file in *.deb; do dpkg-deb -x "$file" root || exit 1; done &&
+        [ -e "root/boot/vmlinuz-$version" ] &&
+        mv root "$cache/$version"
+    ); then rm -rf "$work"; else rm -rf "$work"; return 1; fi
+}
