@@ -70,7 +70,9 @@ impl Hierarchies {
             match (right.next(), right.nth(1)) {
                 (Some("cgroup2"), _) if found.v2.is_none() => found.v2 = Some(mount_point.into()),
                 (Some("cgroup"), Some(options)) => {
-                    found.v1.extend(options.split(',').map(|name| (name.to_owned(), PathBuf::from(mount_point))));
+                    found
+                        .v1
+                        .extend(options.split(',').map(|name| (name.to_owned(), PathBuf::from(mount_point))));
                 }
                 _ => {}
             }

@@ -49,7 +49,9 @@ impl Need {
             Need::Cpus(cpus) => {
                 let quota_us = (cpus * PERIOD_US as f64).round() as u64;
                 if quota_us < 1_000 {
-                    return Err(Error::Invalid(format!("cpus={cpus} is less than the kernel's least quota, 0.01")));
+                    return Err(Error::Invalid(format!(
+                        "cpus={cpus} is less than the kernel's least quota, 0.01"
+                    )));
                 }
                 if is_v2 {
                     return write(&path.join("cpu.max"), &format!("{quota_us} {PERIOD_US}"));

@@ -38,7 +38,12 @@ impl Cgroup {
     ///
     /// # Errors
     /// Where a folder cannot be made or a limit is refused, or its controller is missing; nothing is left then.
-    pub fn create(hierarchies: &Hierarchies, run: &str, name: &str, limits: &Limits) -> Result<Cgroup, Error> {
+    pub fn create(
+        hierarchies: &Hierarchies,
+        run: &str,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<Cgroup, Error> {
         let mut cgroup = Cgroup { folders: Vec::new() };
         for need in limit::needs(limits) {
             let place = hierarchies.place(need.controller()).ok_or_else(|| Error::Missing {
@@ -139,7 +144,10 @@ pub(crate) fn end_folder(path: &Path) -> Result<(), Error> {
             Err(error) => error,
         };
         if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() > deadline {
-            return Err(Error::System { action: format!("remove the cgroup {}", path.display()), source: error });
+            return Err(Error::System {
+                action: format!("remove the cgroup {}", path.display()),
+                source: error,
+            });
         }
         kill_members(path);
         // Outside every measured region: a killed process leaves its cgroup when the kernel has torn it down.
@@ -152,7 +160,8 @@ fn kill_members(path: &Path) {
         return;
     }
     let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+    for pid in members.lines().filter_map(|line| line.parse().ok()).filter_map(rustix::process::Pid::from_raw)
+    {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
