@@ -8,6 +8,7 @@ mod limit;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub use hierarchy::{Hierarchies, Mode};
@@ -102,6 +103,9 @@ impl Drop for Cgroup {
 
 /// Makes the run's folder, on v2 with the controllers enabled on the way down.
 fn make(root: &Path, parent: &Path, is_v2: bool) -> Result<(), Error> {
+    // One launcher at a time: another must not find the folder before its controllers are enabled.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _turn = MAKING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if parent.is_dir() {
         return Ok(());
     }

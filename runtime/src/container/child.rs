@@ -37,9 +37,8 @@ pub(super) const KEPT_CAPABILITIES: [u32; 7] = [0, 1, 3, 5, 6, 7, 10];
 const LAST_CAPABILITY: u32 = 63;
 /// Lowest descriptor number of the copies made before the child arranges its own.
 const ASIDE: c_int = 64;
-/// Where the child keeps the image's folder open.
-const LOWER: c_int = 63;
-const OVERLAY: &CStr = c"userxattr,upperdir=/tmp/up,workdir=/tmp/work,lowerdir=/proc/self/fd/63";
+/// The working directory is the image's folder; the upper layer goes away with the mount namespace.
+const OVERLAY: &CStr = c"userxattr,upperdir=/tmp/up,workdir=/tmp/work,lowerdir=.";
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 
 /// What is to be started.
@@ -237,12 +236,9 @@ unsafe fn steps(child: &Child, report: &Report) -> Option<()> {
         }
         report.begin(1);
         if let Some(rootfs) = &child.rootfs {
-            // As the host's root, who may search the folders above it; the overlay then takes it by
-            // number. Opened here because a lower layer must be of this mount namespace.
-            let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-            let lower = libc::open(rootfs.as_ptr(), flags);
-            done(lower)?;
-            done(libc::dup3(lower, LOWER, libc::O_CLOEXEC))?;
+            // As the host's root, who may search the folders above it; the overlay then takes it as
+            // ".". From here and not from the parent, because a lower layer must be of this mount namespace.
+            done(libc::chdir(rootfs.as_ptr()))?;
         }
         done(libc::unshare(libc::CLONE_NEWCGROUP))?;
         // By number: the C library's own versions wait for the parent's other threads, which do not
@@ -315,16 +311,18 @@ unsafe fn root(child: &Child) -> Option<()> {
         let flags = libc::MS_NOSUID | libc::MS_NODEV;
         let options = c"mode=0755,size=64m".as_ptr().cast();
         done(libc::mount(c"none".as_ptr(), c"/tmp".as_ptr(), c"tmpfs".as_ptr(), flags, options))?;
-        done(libc::chdir(c"/tmp".as_ptr()))?;
-        if child.rootfs.is_some() {
-            for folder in [c"up", c"work", c"root"] {
+        let place = if child.rootfs.is_some() {
+            for folder in [c"/tmp/up", c"/tmp/work", c"/tmp/root"] {
                 done(libc::mkdir(folder.as_ptr(), 0o755))?;
             }
             let kind = c"overlay".as_ptr();
             let overlay = OVERLAY.as_ptr().cast();
             done(libc::mount(kind, c"/tmp/root".as_ptr(), kind, flags, overlay))?;
-            done(libc::chdir(c"/tmp/root".as_ptr()))?;
-        }
+            c"/tmp/root"
+        } else {
+            c"/tmp"
+        };
+        done(libc::chdir(place.as_ptr()))?;
         for folder in [c"dev", c"proc", c"sys", c"tmp"] {
             real_folder(folder)?;
         }

@@ -9,6 +9,7 @@ struct Launched {
     instance: Option<Box<dyn Instance>>,
     events: UnboundedReceiver<Stamped>,
     watch: Arc<Watch>,
+    run: String,
     _image: tempfile::TempDir,
 }
 
@@ -35,7 +36,7 @@ fn launch(run: &str, workload: Workload, limits: Limits) -> Option<Launched> {
     let (sender, events) = unbounded_channel();
     let spec = LaunchSpec { name: name.clone(), plan: Plan::new(workload), limits };
     let instance = prepared.launch(&spec, EventSink::new(name, sender)).expect("launched");
-    Some(Launched { instance: Some(instance), events, watch, _image: folder })
+    Some(Launched { instance: Some(instance), events, watch, run: context.run_id, _image: folder })
 }
 
 /// A shell, a few tools and the libraries they need, taken from the host.
@@ -62,11 +63,12 @@ impl Launched {
 impl Drop for Launched {
     fn drop(&mut self) {
         drop(self.instance.take());
-        let run = format!("/sys/fs/cgroup/pids/{}", crate::cgroup::TOP);
-        for entry in std::fs::read_dir(run).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().ends_with(&format!("-{}", std::process::id())) {
-                let _ = std::fs::remove_dir(entry.path());
-            }
+        let hierarchies = Hierarchies::of_host().expect("readable");
+        for run in hierarchies.roots().iter().map(|root| root.join(crate::cgroup::TOP).join(&self.run)) {
+            let left: Vec<_> = std::fs::read_dir(&run).into_iter().flatten().flatten().collect();
+            let left: Vec<_> = left.iter().filter(|entry| entry.path().is_dir()).collect();
+            assert!(left.is_empty(), "left behind: {left:?}");
+            crate::cgroup::end_folder(&run).expect("removed");
         }
     }
 }

@@ -1,72 +1,30 @@
 //! Virtual machines: QEMU, driven over QMP.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod accel;
+mod direct;
+mod initramfs;
+mod instance;
+mod kernel;
+mod monitor;
+mod options;
+mod qemu;
 
-use crate::image::Image;
-use crate::{Backend, Error, Prepared, Requirement, RunContext};
+use std::path::Path;
 
-/// Which accelerator to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Accel {
-    /// KVM where it is proven to work, else TCG.
-    #[default]
-    Auto,
-    /// Hardware virtualization.
-    Kvm,
-    /// QEMU's interpreter and code generator.
-    Tcg,
-}
+pub use accel::{Choice, accelerator};
+pub use direct::DirectBackend;
+pub use options::{Accel, Machine, Options};
 
-/// Which machine QEMU models.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Machine {
-    /// i440FX.
-    Pc,
-    /// Q35.
-    Q35,
-    /// The minimal machine without PCI.
-    #[default]
-    Microvm,
-}
+use crate::Error;
 
-/// What the user chose for VM backends.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Accelerator.
-    pub accel: Accel,
-    /// Machine.
-    pub machine: Machine,
-    /// Guest kernel; found where `None`.
-    pub kernel: Option<PathBuf>,
-}
-
-/// `vm:direct`.
-pub struct DirectBackend {
-    _options: Options,
-}
-
-impl DirectBackend {
-    /// With the user's choices.
-    pub fn new(options: Options) -> DirectBackend {
-        DirectBackend { _options: options }
-    }
-}
-
-impl Backend for DirectBackend {
-    fn id(&self) -> String {
-        "vm:direct".into()
-    }
-
-    fn description(&self) -> &'static str {
-        "QEMU boots kernel and initramfs directly, the guest program is PID 1"
-    }
-
-    fn requirements(&self) -> Vec<Requirement> {
-        Vec::new()
-    }
-
-    fn prepare(&self, _context: &RunContext, _image: &Image) -> Result<Arc<dyn Prepared>, Error> {
-        Err(Error::Invalid("not built yet".into()))
-    }
+/// Writes a cache file whole or not at all.
+fn store(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)
+        .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    std::fs::write(&beside, bytes)
+        .and_then(|()| std::fs::rename(&beside, path))
+        .inspect_err(|_| drop(std::fs::remove_file(&beside)))
+        .map_err(Error::system(format!("write {}", path.display())))
 }

@@ -1,0 +1,196 @@
+//! `vm:direct`: kernel and initramfs booted directly, the guest program as PID 1.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+
+use super::kernel::Kernel;
+use super::options::{Machine, Options};
+use super::qemu::{self, Recipe};
+use super::{Choice, initramfs, instance, kernel};
+use crate::cgroup::{Cgroup, Hierarchies};
+use crate::event::EventSink;
+use crate::image::Image;
+use crate::watch::Watch;
+use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
+
+/// `vm:direct`.
+pub struct DirectBackend {
+    options: Options,
+}
+
+impl DirectBackend {
+    /// With the user's choices.
+    pub fn new(options: Options) -> DirectBackend {
+        DirectBackend { options }
+    }
+}
+
+/// Where unpacked kernels are kept for all programs of this user (XDG Base Directory Specification).
+fn user_cache() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    base.unwrap_or_else(std::env::temp_dir).join("bench")
+}
+
+pub(super) fn no_qemu() -> Error {
+    Error::Missing {
+        what: format!("{} is not on PATH", qemu::PROGRAM),
+        fix: Some("apt-get install qemu-system-x86".into()),
+    }
+}
+
+impl Backend for DirectBackend {
+    fn id(&self) -> String {
+        "vm:direct".into()
+    }
+
+    fn description(&self) -> &'static str {
+        "QEMU boots kernel and initramfs directly, the guest program is PID 1"
+    }
+
+    fn requirements(&self) -> Vec<Requirement> {
+        let program = qemu::find().and_then(|program| qemu::version(&program));
+        let found = kernel::find(self.options.kernel.as_deref(), &user_cache());
+        vec![
+            Requirement {
+                what: "QEMU".into(),
+                fix: program.is_none().then(|| "apt-get install qemu-system-x86".into()),
+                state: program.ok_or_else(|| format!("{} is not on PATH", qemu::PROGRAM)),
+            },
+            Requirement {
+                what: "guest kernel".into(),
+                fix: found.is_err().then(|| kernel::FIX.into()),
+                state: found.map(|path| path.display().to_string()).map_err(|_| "none found".into()),
+            },
+        ]
+    }
+
+    fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        let program = qemu::find().ok_or_else(no_qemu)?;
+        let kernel = kernel::load(
+            &kernel::find(self.options.kernel.as_deref(), &context.cache_dir)?,
+            &context.cache_dir,
+        )?;
+        let is_root = rustix::process::geteuid().is_root();
+        Ok(Arc::new(PreparedVm {
+            version: qemu::version(&program).unwrap_or_default(),
+            program,
+            choice: super::accelerator(&self.options, &context.cache_dir)?,
+            machine: self.options.machine,
+            kernel,
+            rootfs: image.rootfs.clone(),
+            image: image.digest.clone(),
+            cache_dir: context.cache_dir.clone(),
+            run: context.run_id.clone(),
+            hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
+            watch: context.watch.clone(),
+            plain: OnceLock::new(),
+            networked: OnceLock::new(),
+        }))
+    }
+}
+
+struct PreparedVm {
+    program: PathBuf,
+    version: String,
+    choice: Choice,
+    machine: Machine,
+    kernel: Kernel,
+    rootfs: Option<PathBuf>,
+    image: String,
+    cache_dir: PathBuf,
+    run: String,
+    hierarchies: Option<Hierarchies>,
+    watch: Arc<Watch>,
+    plain: OnceLock<PathBuf>,
+    networked: OnceLock<PathBuf>,
+}
+
+impl PreparedVm {
+    /// The initramfs in the cache, by its digest. Made once, with the drivers only where needed.
+    fn initramfs(&self, networked: bool) -> Result<&PathBuf, Error> {
+        let kept = if networked { &self.networked } else { &self.plain };
+        if let Some(path) = kept.get() {
+            return Ok(path);
+        }
+        let drivers = qemu::network_drivers(self.machine);
+        let drivers = if networked { &drivers[..] } else { &[] };
+        let archive = initramfs::build(self.rootfs.as_deref(), self.kernel.modules.as_deref(), drivers)?;
+        let path = self.cache_dir.join("initramfs").join(format!("{:x}", Sha256::digest(&archive)));
+        if !path.exists() {
+            super::store(&path, &archive)?;
+        }
+        Ok(kept.get_or_init(|| path))
+    }
+
+    fn arguments(&self, spec: &LaunchSpec, host_port: Option<u16>) -> Result<Vec<String>, Error> {
+        let mut plan = spec.plan.clone();
+        plan.address = host_port.map(|_| qemu::GUEST_ADDRESS.to_owned());
+        Ok(qemu::arguments(&Recipe {
+            machine: self.machine,
+            accel: self.choice.accel,
+            kernel: &self.kernel,
+            initramfs: self.initramfs(host_port.is_some())?,
+            plan: &plan.to_word(),
+            memory_bytes: spec.limits.memory_bytes.unwrap_or(qemu::DEFAULT_MEMORY_BYTES),
+            vcpus: spec.limits.cpus.map_or(1, |cpus| cpus.ceil().max(1.0) as u64),
+            host_port,
+        }))
+    }
+}
+
+impl Prepared for PreparedVm {
+    fn config(&self) -> serde_json::Value {
+        let plan = guest::Plan::new(Workload::Ready);
+        let name = crate::InstanceName { storm: 0, index: 0 };
+        let example = self.arguments(&LaunchSpec { name, plan, limits: Limits::default() }, None);
+        serde_json::json!({
+            "backend": "vm:direct",
+            "image": self.image,
+            "qemu": self.version,
+            "accelerator": self.choice.accel.name(),
+            "accelerator_chosen": self.choice.how,
+            "machine": self.machine.name(),
+            "kernel": self.kernel.source.file_name().map(|name| name.to_string_lossy().into_owned()),
+            "kernel_digest": self.kernel.digest,
+            "kernel_form": self.kernel.form,
+            "initramfs_digest": self.plain.get().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()),
+            "command_line": example.map(|words| words.join(" ")).unwrap_or_else(|error| error.to_string()),
+            "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
+        })
+    }
+
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        if spec.limits.pids.is_some() {
+            return Err(Error::Invalid(
+                "a VM's processes are its own: ask for no limit of pids, or leave vm out".into(),
+            ));
+        }
+        instance::begin(&events);
+        let networked = spec.plan.workload == Workload::Http;
+        let service = networked.then(free_port).transpose()?;
+        let arguments = self.arguments(spec, service.map(|address| address.port()))?;
+        let cgroup = match &self.hierarchies {
+            Some(hierarchies) => {
+                Some(Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &Limits::default())?)
+            }
+            None => None,
+        };
+        let vm = instance::start(&self.program, &arguments, cgroup, service, &self.watch, &events)?;
+        Ok(Box::new(vm))
+    }
+}
+
+/// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then
+/// says so and the attempt is a failed one.
+fn free_port() -> Result<SocketAddr, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(Error::system("find a free port of the host's loopback"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What the user chose for virtual machines.
+
+use std::path::PathBuf;
+
+/// Which accelerator to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accel {
+    /// KVM where it is proven to work, else TCG.
+    #[default]
+    Auto,
+    /// Hardware virtualization.
+    Kvm,
+    /// QEMU's own translator.
+    Tcg,
+}
+
+impl Accel {
+    /// QEMU's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accel::Auto => "auto",
+            Accel::Kvm => "kvm",
+            Accel::Tcg => "tcg",
+        }
+    }
+}
+
+/// Which machine QEMU models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Machine {
+    /// i440FX.
+    Pc,
+    /// Q35.
+    Q35,
+    /// The minimal machine without PCI.
+    #[default]
+    Microvm,
+}
+
+impl Machine {
+    /// QEMU's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Machine::Pc => "pc",
+            Machine::Q35 => "q35",
+            Machine::Microvm => "microvm",
+        }
+    }
+}
+
+/// What the user chose for VM backends.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Accelerator.
+    pub accel: Accel,
+    /// Machine.
+    pub machine: Machine,
+    /// Guest kernel; found where `None`.
+    pub kernel: Option<PathBuf>,
+}
