@@ -34,6 +34,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Start one instance, run a command in it and show its output
     Exec(Box<ExecArgs>),
+    /// End and remove what killed runs have left on this host
+    Clean,
 }
 
 /// Arguments of `bench run`.

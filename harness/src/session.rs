@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runtime::RunContext;
+use runtime::state::RunState;
 use runtime::watch::Watch;
 
 use crate::failure::Failure;
 
-/// The run's identifier, its private folder and its stamper. Dropping it removes the folder.
+/// The run's identifier, its private folder and its stamper. Dropping it removes the folder and
+/// the run's cgroups.
 pub struct Session {
     /// What backends are told.
     pub context: RunContext,
+    _state: RunState,
 }
 
 impl Session {
@@ -24,20 +27,15 @@ impl Session {
     pub fn begin() -> Result<Session, Failure> {
         // The standard library's hasher keys come from the system's entropy.
         let run_id = format!("{:08x}", RandomState::new().build_hasher().finish() as u32);
-        let state_dir = std::env::temp_dir().join(format!("bench-{run_id}"));
-        make_private(&state_dir)?;
+        let state = RunState::create(&run_id)?;
         let cache_dir = cache_dir();
         make_private(&cache_dir)?;
         let watch = Watch::start().map_err(|error| {
             Failure::Cannot(format!("cannot start the thread that stamps events: {error}"))
         })?;
-        Ok(Session { context: RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch) } })
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.context.state_dir);
+        let state_dir = state.dir().to_owned();
+        let context = RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch) };
+        Ok(Session { context, _state: state })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One file per command. Each returns the exit code or why it could not do its work.
 
+pub mod clean;
 pub mod doctor;
 pub mod exec;
 pub mod list;

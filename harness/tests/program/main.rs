@@ -1,6 +1,7 @@
 //! `bench` as its users run it: arguments in; output, files and exit code out. Nothing here needs
-//! root, KVM or QEMU: the storms are the fake backend's.
+//! KVM or QEMU, and only `cleaning` needs root: the other storms are the fake backend's.
 
+mod cleaning;
 mod endings;
 mod inspection;
 mod storms;

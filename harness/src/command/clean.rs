@@ -1,0 +1,20 @@
+//! `bench clean`: removes what runs have left that were killed.
+
+use std::io::Write;
+
+use crate::failure::Failure;
+
+/// Writes what was removed.
+///
+/// # Errors
+/// Where something cannot be removed, or standard output refuses.
+pub fn run(out: &mut impl Write) -> Result<u8, Failure> {
+    let removed = runtime::state::clean()?;
+    if removed.is_empty() {
+        writeln!(out, "nothing to clean")?;
+    }
+    for sentence in removed {
+        writeln!(out, "{sentence}")?;
+    }
+    Ok(0)
+}

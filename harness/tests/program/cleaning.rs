@@ -1,0 +1,157 @@
+//! `bench clean` after a run that was killed.
+//!
+//! Cleaning concerns all runs of a host, so the test has a host of its own: a mount namespace in
+//! which /run is empty and each cgroup hierarchy shows a group of the test's as its root.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bench;
+
+/// Binds the group `$1` of each hierarchy over its root and runs the rest.
+const OWN_HOST: &str = r#"
+group=$1; shift
+for root in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo | sort -u); do
+    mkdir -p "$root/$group" && mount --bind "$root/$group" "$root" || exit 99
+done
+mount -t tmpfs -o mode=755 none /run || exit 99
+exec "$@"
+"#;
+
+/// The groups of the test, removed with it.
+struct Groups(String);
+
+impl Groups {
+    fn roots(&self) -> Vec<PathBuf> {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let lines = text.lines().filter(|line| line.contains(" - cgroup"));
+        let mut roots: Vec<_> =
+            lines.map(|line| Path::new(line.split(' ').nth(4).unwrap()).join(&self.0)).collect();
+        roots.sort();
+        roots.dedup();
+        roots
+    }
+
+    /// Groups of runs, in all hierarchies.
+    fn runs(&self) -> Vec<PathBuf> {
+        let listed = self.roots().into_iter().filter_map(|root| std::fs::read_dir(root.join("bench")).ok());
+        listed
+            .flat_map(|entries| entries.flatten())
+            .filter(|entry| entry.file_type().unwrap().is_dir())
+            .map(|entry| entry.path())
+            .collect()
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for root in self.roots() {
+            let _ = std::fs::remove_dir(root.join("bench"));
+            let _ = std::fs::remove_dir(root);
+        }
+    }
+}
+
+/// Processes below `ancestor`, by process and the time it started.
+fn descendants(ancestor: u32) -> BTreeMap<u32, String> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if let Some((parent, started)) = stat(pid) {
+            parents.insert(pid, (parent, started));
+        }
+    }
+    let is_below = |mut pid: u32| {
+        while let Some((parent, _)) = parents.get(&pid) {
+            if *parent == ancestor {
+                return true;
+            }
+            pid = *parent;
+        }
+        false
+    };
+    parents.iter().filter(|(pid, _)| is_below(**pid)).map(|(pid, (_, at))| (*pid, at.clone())).collect()
+}
+
+/// Parent and start time of a process that is not a zombie.
+fn stat(pid: u32) -> Option<(u32, String)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in brackets, may have blanks.
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    (fields[0] != "Z").then_some(())?;
+    Some((fields[1].parse().ok()?, fields[19].to_owned()))
+}
+
+#[test]
+fn a_killed_storm_leaves_nothing_after_clean() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: containers' cgroups and a mount namespace need root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let groups = Groups(format!("bench-test-clean-{}", std::process::id()));
+    let own =
+        Command::new("unshare").args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "true"]).output();
+    if !own.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this host lets nobody make a mount namespace with cgroups: {own:?}");
+        return;
+    }
+    // A shell that stays in the namespace: what is killed and what cleans share its /run.
+    let script = r#"
+        "$0" run boot-storm --on process,container --storms 50 --warmup 0 --instances 30 --arrival rate=20/s \
+            --out out >run.out 2>&1 &
+        echo $! >pid
+        wait $!
+        ls -A /run/bench >left
+        "$0" clean >clean.out 2>clean.err
+        echo $? >code
+        ls -A /run/bench >after
+        "$0" clean >again.out
+    "#;
+    let plain = bench(folder.path());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", script]);
+    command.arg(plain.get_program()).current_dir(folder.path()).stderr(Stdio::null());
+    for (name, _) in plain.get_envs() {
+        command.env_remove(name);
+    }
+    let mut shell = command.spawn().unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // Mid-storm of containers: rows have come, and there are groups with processes in them.
+    let is_under_way = || {
+        let run = groups.runs();
+        let members =
+            run.iter().flat_map(|run| std::fs::read_dir(run).into_iter().flatten().flatten()).count();
+        members > 3 && folder.path().join("out/attempts.csv").exists()
+    };
+    while !is_under_way() {
+        assert!(Instant::now() < deadline, "no storm: {}", read("run.out"));
+        assert!(shell.try_wait().unwrap().is_none(), "ended: {}", read("run.out"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid: u32 = read("pid").trim().parse().unwrap();
+    let started = descendants(pid);
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    shell.wait().unwrap();
+
+    assert!(!started.is_empty());
+    assert_ne!(read("left"), "", "a killed run leaves its folder");
+    assert_eq!(read("code"), "0\n", "{}", read("clean.err"));
+    assert!(read("clean.out").contains("removed the cgroup"), "{}", read("clean.out"));
+    assert!(read("clean.out").contains("removed the folder /run/bench/"), "{}", read("clean.out"));
+    assert_eq!(read("after"), "");
+    assert_eq!(read("again.out"), "nothing to clean\n");
+    assert_eq!(groups.runs(), Vec::<PathBuf>::new());
+    let alive: Vec<_> =
+        started.iter().filter(|(pid, at)| stat(**pid).is_some_and(|now| now.1 == **at)).collect();
+    assert!(alive.is_empty(), "{alive:?}");
+}

@@ -1,0 +1,167 @@
+//! What runs have left, and its removal.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::mount::{UnmountFlags, unmount};
+
+use super::{check_private, open_lock};
+use crate::Error;
+use crate::cgroup::{TOP, end_folder};
+
+/// Where runs have something.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    /// The folder of all runs' folders.
+    pub(super) root: PathBuf,
+    /// Mount points of the cgroup hierarchies.
+    pub(super) hierarchies: Vec<PathBuf>,
+}
+
+impl Host {
+    pub(super) fn clean(&self) -> Result<Vec<String>, Error> {
+        // Groups first: a run makes its folder before its groups, so the folder of a group listed
+        // here can be missing below only if its run is over.
+        let groups = self.groups()?;
+        let mut removed = Vec::new();
+        let mut first_error = None;
+        let mut note = |done: Result<Vec<String>, Error>| match done {
+            Ok(sentences) => removed.extend(sentences),
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        };
+        if self.root.symlink_metadata().is_ok() {
+            check_private(&self.root)?;
+            for run_id in folders(&self.root)? {
+                note(self.clean_run(&run_id));
+            }
+        }
+        for group in groups {
+            let run = self.root.join(group.file_name().unwrap_or_default());
+            if run.symlink_metadata().is_err() {
+                note(end_group(&group).map(Vec::from_iter));
+            }
+        }
+        first_error.map_or(Ok(removed), Err)
+    }
+
+    /// Removes the run's things if nobody holds its lock.
+    fn clean_run(&self, run_id: &OsStr) -> Result<Vec<String>, Error> {
+        let dir = self.root.join(run_id);
+        let Some(lock) = open_lock(&dir)? else { return Ok(Vec::new()) };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => self.remove_run(run_id),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Vec::new()),
+            Err(errno) => Err(Error::system(format!("lock {}", dir.join("lock").display()))(errno)),
+        }
+    }
+
+    /// Ends and removes all that the run has; its folder last, since it says that there is something.
+    pub(super) fn remove_run(&self, run_id: impl AsRef<OsStr>) -> Result<Vec<String>, Error> {
+        let run_id = run_id.as_ref();
+        let mut removed = Vec::new();
+        for root in &self.hierarchies {
+            removed.extend(end_group(&root.join(TOP).join(run_id))?);
+        }
+        let dir = self.root.join(run_id);
+        for target in mounts_below(&dir)? {
+            unmount(&target, UnmountFlags::DETACH)
+                .map_err(Error::system(format!("unmount {}", target.display())))?;
+            removed.push(format!("unmounted {}", target.display()));
+        }
+        match fs::remove_dir_all(&dir) {
+            Ok(()) => removed.push(format!("removed the folder {}", dir.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::system(format!("remove the folder {}", dir.display()))(error)),
+        }
+        Ok(removed)
+    }
+
+    /// This user's run groups in all hierarchies.
+    fn groups(&self) -> Result<Vec<PathBuf>, Error> {
+        let uid = rustix::process::geteuid().as_raw();
+        let mut groups = Vec::new();
+        for top in self.hierarchies.iter().map(|root| root.join(TOP)).filter(|top| top.is_dir()) {
+            let runs = folders(&top)?.into_iter().map(|name| top.join(name));
+            groups.extend(runs.filter(|path| path.metadata().is_ok_and(|found| found.uid() == uid)));
+        }
+        Ok(groups)
+    }
+}
+
+/// Kills what is in the group and removes it; `None` where it does not exist.
+fn end_group(group: &Path) -> Result<Option<String>, Error> {
+    if !group.is_dir() {
+        return Ok(None);
+    }
+    let members = count_members(group);
+    end_folder(group)?;
+    let killed = match members {
+        0 => String::new(),
+        1 => "killed 1 process and ".to_owned(),
+        many => format!("killed {many} processes and "),
+    };
+    Ok(Some(format!("{killed}removed the cgroup {}", group.display())))
+}
+
+fn count_members(group: &Path) -> usize {
+    let own = fs::read_to_string(group.join("cgroup.procs")).map_or(0, |list| list.lines().count());
+    let below = folders(group).unwrap_or_default();
+    own + below.iter().map(|name| count_members(&group.join(name))).sum::<usize>()
+}
+
+/// Names of the folders in `path`, in order.
+fn folders(path: &Path) -> Result<Vec<OsString>, Error> {
+    let refused = || Error::system(format!("list the folder {}", path.display()));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(refused())? {
+        let entry = entry.map_err(refused())?;
+        // One that goes away meanwhile is no leftover.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.push(entry.file_name());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Mount points below `dir`, the last mounted first.
+fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let path = "/proc/self/mountinfo";
+    let text = fs::read(path).map_err(Error::system(format!("read {path}")))?;
+    let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let mut found: Vec<PathBuf> = points.map(unescape).filter(|point| point.starts_with(dir)).collect();
+    found.reverse();
+    Ok(found)
+}
+
+/// Mountinfo writes blank, tab, newline and backslash as `\` and three octal digits.
+fn unescape(mut field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    while let [first, rest @ ..] = field {
+        let code = rest
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(code.unwrap_or(*first));
+        field = if code.is_some() { &rest[3..] } else { rest };
+    }
+    OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_as_they_are_named() {
+        assert_eq!(unescape(br"/run/a\040b\134c"), Path::new(r"/run/a b\c"));
+        assert_eq!(unescape(br"/x\04"), Path::new(r"/x\04"));
+    }
+}

@@ -1,0 +1,149 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use super::*;
+use crate::cgroup::{TOP, end_folder};
+
+/// A state root of the test's own and, for root, a cgroup that stands for a hierarchy's root, so
+/// that no run of this host is near.
+struct Place {
+    folder: tempfile::TempDir,
+    hierarchy: Option<PathBuf>,
+}
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let hierarchy = rustix::process::geteuid().is_root().then(|| {
+            let hierarchies = Hierarchies::of_host().expect("readable");
+            let root = hierarchies.place("pids").expect("a pids controller").root;
+            let path = root.join(format!("bench-test-{name}-{}", std::process::id()));
+            fs::create_dir(&path).expect("a cgroup");
+            path
+        });
+        Place { folder: tempfile::tempdir().expect("a folder"), hierarchy }
+    }
+
+    fn host(&self) -> Host {
+        Host { root: self.folder.path().join("state"), hierarchies: self.hierarchy.iter().cloned().collect() }
+    }
+
+    /// A sleeping process in the run's group; `None` without root.
+    fn sleeper(&self, run_id: &str) -> Option<(Child, PathBuf)> {
+        let Some(hierarchy) = &self.hierarchy else {
+            eprintln!("skipped: making cgroups needs root");
+            return None;
+        };
+        let run = hierarchy.join(TOP).join(run_id);
+        fs::create_dir_all(run.join("s0-i0")).expect("a cgroup");
+        let child = Command::new("sleep").arg("100").spawn().expect("sleep");
+        fs::write(run.join("s0-i0/cgroup.procs"), child.id().to_string()).expect("moved");
+        Some((child, run))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(path) = &self.hierarchy {
+            end_folder(path).expect("removed");
+        }
+    }
+}
+
+/// What a run leaves that was killed: everything but the lock.
+fn die(run: RunState) {
+    let run = std::mem::ManuallyDrop::new(run);
+    flock(&run._lock, FlockOperation::Unlock).expect("unlocked");
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[test]
+fn a_living_run_is_untouched() {
+    let place = Place::new("living");
+    let run = RunState::create_on(place.host(), "a1").expect("created");
+    assert_eq!((mode(run.dir()), mode(&place.host().root)), (0o700, 0o700));
+    fs::write(run.dir().join("kept"), "x").expect("written");
+    let sleeper = place.sleeper("a1");
+    assert_eq!(place.host().clean().expect("clean"), Vec::<String>::new());
+    assert!(run.dir().join("kept").exists());
+    if let Some((mut child, group)) = sleeper {
+        assert!(child.try_wait().expect("waited").is_none());
+        drop(run);
+        assert!(!child.wait().expect("ended").success());
+        assert!(!group.exists());
+    }
+    assert!(!place.host().root.join("a1").exists());
+}
+
+#[test]
+fn a_dead_run_is_removed() {
+    let place = Place::new("dead");
+    let run = RunState::create_on(place.host(), "b2").expect("created");
+    let dir = run.dir().to_owned();
+    fs::create_dir(dir.join("upper")).expect("made");
+    die(run);
+    let sleeper = place.sleeper("b2");
+    let removed = place.host().clean().expect("clean");
+    assert!(!dir.exists());
+    assert!(removed.contains(&format!("removed the folder {}", dir.display())), "{removed:?}");
+    if let Some((mut child, group)) = sleeper {
+        assert!(!child.wait().expect("ended").success());
+        assert!(!group.exists());
+        assert!(removed[0].starts_with("killed 1 process and removed the cgroup"), "{removed:?}");
+    }
+    assert_eq!(place.host().clean().expect("clean"), Vec::<String>::new());
+}
+
+#[test]
+fn a_group_without_a_run_is_removed() {
+    let place = Place::new("stray");
+    let Some((mut child, group)) = place.sleeper("c3") else { return };
+    assert_eq!(place.host().clean().expect("clean").len(), 1);
+    assert!(!child.wait().expect("ended").success());
+    assert!(!group.exists());
+}
+
+#[test]
+fn mounts_of_a_dead_run_go_and_what_was_mounted_stays() {
+    let place = Place::new("mounts");
+    let precious = place.folder.path().join("precious");
+    fs::create_dir(&precious).expect("made");
+    fs::write(precious.join("file"), "x").expect("written");
+    let run = RunState::create_on(place.host(), "d4").expect("created");
+    let target = run.dir().join("a b");
+    fs::create_dir(&target).expect("made");
+    if let Err(error) = rustix::mount::mount_bind(&precious, &target) {
+        eprintln!("skipped: mounting is refused here: {error}");
+        return;
+    }
+    die(run);
+    let removed = place.host().clean().expect("clean");
+    assert_eq!(removed[0], format!("unmounted {}", target.display()));
+    assert!(precious.join("file").exists() && !target.exists());
+}
+
+#[test]
+fn a_state_root_open_to_others_is_refused() {
+    let place = Place::new("open");
+    let root = place.host().root;
+    fs::create_dir(&root).expect("made");
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).expect("changed");
+    for error in [RunState::create_on(place.host(), "e5").map(drop), place.host().clean().map(drop)] {
+        assert!(error.expect_err("refused").to_string().contains("mode 0700"));
+    }
+}
+
+#[test]
+fn identifiers_stay_inside_the_root() {
+    let place = Place::new("names");
+    for name in ["", "..", "a/b", "UPPER", &"x".repeat(25)] {
+        assert!(RunState::create_on(place.host(), name).is_err(), "{name:?}");
+    }
+    let _first = RunState::create_on(place.host(), "twice").expect("created");
+    assert!(RunState::create_on(place.host(), "twice").is_err());
+    assert!(place.host().root.join("twice").exists());
+}
