@@ -1,7 +1,6 @@
 //! `bench` as its users run it: arguments in; output, files and exit code out. Nothing here needs
-//! KVM or QEMU, and only `cleaning` needs root: the other storms are the fake backend's.
+//! root, KVM or QEMU: the storms are the fake backend's.
 
-mod cleaning;
 mod endings;
 mod inspection;
 mod storms;

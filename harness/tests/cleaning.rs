@@ -1,14 +1,13 @@
 //! `bench clean` after a run that was killed.
 //!
 //! Cleaning concerns all runs of a host, so the test has a host of its own: a mount namespace in
-//! which /run is empty and each cgroup hierarchy shows a group of the test's as its root.
+//! which /run is empty and each cgroup hierarchy shows a group of the test's as its root. It is a
+//! program apart because its load would disturb the timing of other tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use crate::bench;
 
 /// Binds the group `$1` of each hierarchy over its root and runs the rest.
 const OWN_HOST: &str = r#"
@@ -112,11 +111,10 @@ fn a_killed_storm_leaves_nothing_after_clean() {
         ls -A /run/bench >after
         "$0" clean >again.out
     "#;
-    let plain = bench(folder.path());
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", script]);
-    command.arg(plain.get_program()).current_dir(folder.path()).stderr(Stdio::null());
-    for (name, _) in plain.get_envs() {
+    command.arg(env!("CARGO_BIN_EXE_bench")).current_dir(folder.path()).stderr(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BENCH_")) {
         command.env_remove(name);
     }
     let mut shell = command.spawn().unwrap();
