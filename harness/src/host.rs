@@ -44,20 +44,16 @@ pub fn size() -> HostSize {
     HostSize {
         cores: u32::try_from(cores).unwrap_or(u32::MAX),
         mem_available_bytes: kib_field(&meminfo, "MemAvailable").unwrap_or(0),
-        kvm: false,
+        kvm: virtualizes(),
     }
 }
 
-/// The accelerator of virtual machines where it is certain before one has run, and how it was
-/// chosen. `auto` is certain only where KVM cannot even be opened: that it opens proves nothing.
-pub fn accelerator(asked: &str) -> (Option<&str>, String) {
-    if asked != "auto" {
-        return (Some(asked), "asked for".into());
-    }
-    match std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => (None, "auto: not known before a virtual machine has run, as /dev/kvm opens".into()),
-        Err(error) => (Some("tcg"), format!("auto: /dev/kvm cannot be opened: {error}")),
-    }
+/// Whether hardware virtualization is likely: enough to choose a size, no proof that it works.
+fn virtualizes() -> bool {
+    let cpuinfo = read(Path::new("/"), "proc/cpuinfo").unwrap_or_default();
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm")
+        && std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
 /// Versions of this program and of what it starts.

@@ -165,6 +165,7 @@ fn describe(resolved: &Resolved, backends: Vec<String>, unavailable: Unavailable
         Ok(plan) => (plan, Vec::new()),
         Err(error) => (serde_json::Value::Null, vec![format!("the plan could not be recorded: {error}")]),
     };
+    let host = host_of(resolved, &backends, session);
     Run {
         schema_version: SCHEMA_VERSION,
         id: session.context.run_id.clone(),
@@ -175,7 +176,7 @@ fn describe(resolved: &Resolved, backends: Vec<String>, unavailable: Unavailable
         seed: resolved.plan.seed,
         argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         versions: host::versions(),
-        host: host_of(resolved),
+        host,
         configs: BTreeMap::new(),
         backends,
         unavailable,
@@ -186,12 +187,24 @@ fn describe(resolved: &Resolved, backends: Vec<String>, unavailable: Unavailable
     }
 }
 
-/// The host, with what of the plan belongs to it.
-fn host_of(resolved: &Resolved) -> BTreeMap<String, serde_json::Value> {
+/// The host, with the accelerator where virtual machines are among what is tried.
+fn host_of(
+    resolved: &Resolved,
+    backends: &[String],
+    session: &Session,
+) -> BTreeMap<String, serde_json::Value> {
     let mut host = host::fingerprint(Path::new("/"));
-    let (accelerator, how) = host::accelerator(&resolved.plan.accel);
-    host.insert("accelerator".into(), accelerator.into());
-    host.insert("accelerator_chosen_by".into(), how.into());
+    if backends.iter().any(|id| id.starts_with("vm:")) {
+        let choice = resolved.plan.vm_options().map_err(|error| error.to_string()).and_then(|options| {
+            runtime::vm::accelerator(&options, &session.context.cache_dir).map_err(|error| error.to_string())
+        });
+        let (accelerator, how) = match choice {
+            Ok(choice) => (Some(choice.accel.name()), choice.how),
+            Err(error) => (None, error),
+        };
+        host.insert("accelerator".into(), accelerator.into());
+        host.insert("accelerator_chosen_by".into(), how.into());
+    }
     host
 }
 

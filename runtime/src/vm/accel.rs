@@ -103,7 +103,7 @@ fn prove(options: &Options, cache_dir: &Path) -> Result<Result<(), String>, Erro
     let watch = Watch::start().map_err(Error::system("start the stamper"))?;
     let (sender, mut received) = unbounded_channel();
     let events = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
-    let mut vm = instance::start(&program, &arguments, None, None, &watch, &events)?;
+    let mut vm = instance::start(&program, &arguments, None, None, true, &watch, &events)?;
     let deadline_ns = crate::clock::now_ns() + DEADLINE.as_nanos() as u64;
     let mut last_words = String::new();
     let verdict = loop {

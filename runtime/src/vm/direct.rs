@@ -1,8 +1,8 @@
 //! `vm:direct`: kernel and initramfs booted directly, the guest program as PID 1.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -75,20 +75,22 @@ impl Backend for DirectBackend {
             &context.cache_dir,
         )?;
         let is_root = rustix::process::geteuid().is_root();
+        let archive = |drivers: &[&str]| cached_initramfs(image, &kernel, drivers, &context.cache_dir);
+        let plain = archive(&[])?;
+        let networked =
+            archive(&qemu::network_drivers(self.options.machine)).map_err(|error| error.to_string());
         Ok(Arc::new(PreparedVm {
             version: qemu::version(&program).unwrap_or_default(),
             program,
             choice: super::accelerator(&self.options, &context.cache_dir)?,
             machine: self.options.machine,
-            kernel,
-            rootfs: image.rootfs.clone(),
             image: image.digest.clone(),
-            cache_dir: context.cache_dir.clone(),
             run: context.run_id.clone(),
             hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
             watch: context.watch.clone(),
-            plain: OnceLock::new(),
-            networked: OnceLock::new(),
+            plain,
+            networked,
+            kernel,
         }))
     }
 }
@@ -99,31 +101,22 @@ struct PreparedVm {
     choice: Choice,
     machine: Machine,
     kernel: Kernel,
-    rootfs: Option<PathBuf>,
     image: String,
-    cache_dir: PathBuf,
     run: String,
     hierarchies: Option<Hierarchies>,
     watch: Arc<Watch>,
-    plain: OnceLock<PathBuf>,
-    networked: OnceLock<PathBuf>,
+    plain: PathBuf,
+    /// With the drivers of a network; a kernel without modules is no obstacle to other workloads.
+    networked: Result<PathBuf, String>,
 }
 
 impl PreparedVm {
-    /// The initramfs in the cache, by its digest. Made once, with the drivers only where needed.
     fn initramfs(&self, networked: bool) -> Result<&PathBuf, Error> {
-        let kept = if networked { &self.networked } else { &self.plain };
-        if let Some(path) = kept.get() {
-            return Ok(path);
+        if networked {
+            self.networked.as_ref().map_err(|error| Error::Invalid(error.clone()))
+        } else {
+            Ok(&self.plain)
         }
-        let drivers = qemu::network_drivers(self.machine);
-        let drivers = if networked { &drivers[..] } else { &[] };
-        let archive = initramfs::build(self.rootfs.as_deref(), self.kernel.modules.as_deref(), drivers)?;
-        let path = self.cache_dir.join("initramfs").join(format!("{:x}", Sha256::digest(&archive)));
-        if !path.exists() {
-            super::store(&path, &archive)?;
-        }
-        Ok(kept.get_or_init(|| path))
     }
 
     fn arguments(&self, spec: &LaunchSpec, host_port: Option<u16>) -> Result<Vec<String>, Error> {
@@ -157,7 +150,7 @@ impl Prepared for PreparedVm {
             "kernel": self.kernel.source.file_name().map(|name| name.to_string_lossy().into_owned()),
             "kernel_digest": self.kernel.digest,
             "kernel_form": self.kernel.form,
-            "initramfs_digest": self.plain.get().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()),
+            "initramfs_digest": self.plain.file_name().map(|name| name.to_string_lossy().into_owned()),
             "command_line": example.map(|words| words.join(" ")).unwrap_or_else(|error| error.to_string()),
             "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
         })
@@ -179,9 +172,32 @@ impl Prepared for PreparedVm {
             }
             None => None,
         };
-        let vm = instance::start(&self.program, &arguments, cgroup, service, &self.watch, &events)?;
+        let vm = instance::start(
+            &self.program,
+            &arguments,
+            cgroup,
+            service,
+            self.machine == Machine::Microvm,
+            &self.watch,
+            &events,
+        )?;
         Ok(Box::new(vm))
     }
+}
+
+/// The initramfs in the cache, named by its digest.
+fn cached_initramfs(
+    image: &Image,
+    kernel: &Kernel,
+    drivers: &[&str],
+    cache_dir: &Path,
+) -> Result<PathBuf, Error> {
+    let archive = initramfs::build(image.rootfs.as_deref(), kernel.modules.as_deref(), drivers)?;
+    let path = cache_dir.join("initramfs").join(format!("{:x}", Sha256::digest(&archive)));
+    if !path.exists() {
+        super::store(&path, &archive)?;
+    }
+    Ok(path)
 }
 
 /// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then

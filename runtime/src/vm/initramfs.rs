@@ -217,7 +217,7 @@ mod tests {
         std::fs::write(folder.path().join("a"), "1").expect("written");
         let one = build(Some(folder.path()), None, &[]).expect("built");
         assert_eq!(one, build(Some(folder.path()), None, &[]).expect("built"));
-        assert!(one.starts_with(b"070701") && one.len() % 4 == 0);
+        assert!(one.starts_with(b"070701") && one.len().is_multiple_of(4));
         assert!(build(None, None, &["virtio_net"]).is_err());
     }
 

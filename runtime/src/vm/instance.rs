@@ -15,7 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::spawn::{Program, spawn};
-use crate::watch::{Source, Watch};
+use crate::watch::{OnLine, Source, Watch};
 use crate::{Error, Exit, Footprint, Instance};
 
 /// How long a killed QEMU may take to give back its memory.
@@ -31,12 +31,15 @@ pub(super) struct Vm {
     ended: bool,
 }
 
-/// Starts QEMU with `arguments` and watches its four ways out.
+/// Starts QEMU with `arguments` and watches its four ways out. Where the firmware is silent
+/// (microvm's takes a few milliseconds and has no debug port) the phase `kernel` begins with
+/// QEMU's greeting and includes it.
 pub(super) fn start(
     program: &Path,
     arguments: &[String],
     cgroup: Option<Cgroup>,
     service: Option<SocketAddr>,
+    firmware_is_silent: bool,
     watch: &Watch,
     events: &EventSink,
 ) -> Result<Vm, Error> {
@@ -71,7 +74,16 @@ pub(super) fn start(
             said.send(at_ns, Event::Log(format!("QEMU: {}", String::from_utf8_lossy(line))));
         }),
     };
-    let lines = Source::Lines { fd: monitor_out, on_line: Box::new(move |_, line| answers.take(line)) };
+    let greeted = events.clone();
+    let mut silent_firmware = firmware_is_silent;
+    let on_line: OnLine = Box::new(move |at_ns, line| {
+        // The monitor greets when QEMU has set up the machine and lets it run.
+        if std::mem::take(&mut silent_firmware) {
+            greeted.send(at_ns, Event::Mark("kernel"));
+        }
+        answers.take(line);
+    });
+    let lines = Source::Lines { fd: monitor_out, on_line };
     watch
         .add(Source::Channel(guest.into()), events.clone())
         .and_then(|()| {

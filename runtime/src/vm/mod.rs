@@ -22,7 +22,8 @@ fn store(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder)
         .map_err(Error::system(format!("make the folder {}", folder.display())))?;
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    // The clock keeps two threads of one program apart.
+    let beside = path.with_extension(format!("new-{}-{}", std::process::id(), crate::clock::now_ns()));
     std::fs::write(&beside, bytes)
         .and_then(|()| std::fs::rename(&beside, path))
         .inspect_err(|_| drop(std::fs::remove_file(&beside)))

@@ -26,7 +26,8 @@ pub enum Source {
     /// A pidfd: readable when the process has ended (pidfd_open(2)). The process is reaped with
     /// waitid(P_PIDFD) by the stamper, which sends [`crate::Event::Exited`].
     Exit(OwnedFd),
-    /// Lines of the firmware's debug port: `marks` pairs a text with the phase that begins with it.
+    /// Lines of the firmware's debug port: `marks` pairs a text with the phase that begins with it,
+    /// in the order in which they come.
     Firmware {
         /// The descriptor.
         fd: OwnedFd,
@@ -51,7 +52,7 @@ pub(super) struct Reader {
 enum Kind {
     Channel(Decoder),
     Exit,
-    Firmware { marks: &'static [(&'static str, &'static str)], lines: Lines },
+    Firmware { marks: &'static [(&'static str, &'static str)], told: usize, lines: Lines },
     Lines { on_line: OnLine, lines: Lines },
 }
 
@@ -60,7 +61,9 @@ impl Reader {
         let (fd, kind) = match source {
             Source::Channel(fd) => (fd, Kind::Channel(Decoder::default())),
             Source::Exit(fd) => (fd, Kind::Exit),
-            Source::Firmware { fd, marks } => (fd, Kind::Firmware { marks, lines: Lines::default() }),
+            Source::Firmware { fd, marks } => {
+                (fd, Kind::Firmware { marks, told: 0, lines: Lines::default() })
+            }
             Source::Lines { fd, on_line } => (fd, Kind::Lines { on_line, lines: Lines::default() }),
         };
         if !matches!(kind, Kind::Exit) {
@@ -122,12 +125,14 @@ impl Reader {
             Kind::Channel(decoder) => {
                 decoder.feed(bytes, |decoded| tell(decoded, at_ns, events, logged_bytes))
             }
-            Kind::Firmware { marks, lines } => lines.feed(bytes, |line| {
-                let line = String::from_utf8_lossy(line);
-                for (text, phase) in *marks {
-                    if line.contains(text) {
-                        events.send(at_ns, Event::Mark(phase));
+            Kind::Firmware { marks, told, lines } => lines.feed(bytes, |line| {
+                // In order, and each once: firmware repeats itself.
+                while let Some((text, phase)) = marks.get(*told) {
+                    if !String::from_utf8_lossy(line).contains(text) {
+                        break;
                     }
+                    events.send(at_ns, Event::Mark(phase));
+                    *told += 1;
                 }
             }),
             Kind::Lines { on_line, lines } => lines.feed(bytes, |line| on_line(at_ns, line)),
