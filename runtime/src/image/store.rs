@@ -1,0 +1,314 @@
+//! Where images are kept, by content. Any number of processes may use one store.
+//!
+//! | path | what |
+//! |---|---|
+//! | `blobs/sha256/<hex>` | manifests, configurations and layers as delivered, verified |
+//! | `rootfs/sha256/<hex>` | unpacked layers, by the ChainID of the stack |
+//! | `images/<hex>.json` | an image: its names and what it is made of |
+//! | `sources/<hex>` | the image found in a compressed archive with this digest |
+//! | `locks/<hex>` | flock: exclusive while its rootfs is made or removed, shared while it is used |
+//! | `lock` | flock: shared while something is brought in, exclusive while something is removed |
+//! | `tmp/` | everything unfinished; moved to its name when complete |
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::discard::discard;
+use super::{Devices, Error, LayerInfo};
+
+/// What an image may unpack to unless [`Store::with_limit_bytes`] says otherwise: 16 GiB.
+const LIMIT_BYTES: u64 = 16 << 30;
+
+/// A folder of images.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+    pub(crate) devices: Devices,
+    pub(crate) limit_bytes: u64,
+}
+
+/// Keeps an unpacked image from being removed. A clone shares it.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    _lock: Arc<File>,
+}
+
+/// An image in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Tags and file names it came with.
+    pub names: Vec<String>,
+    /// `sha256:…` of its manifest or configuration.
+    pub digest: String,
+    /// `sha256:…` of its configuration.
+    pub config_digest: String,
+    /// `sha256:…` naming its unpacked files.
+    pub chain_id: String,
+    /// Its layers, lowest first.
+    pub layers: Vec<LayerInfo>,
+    /// When it was brought in, nanoseconds since the epoch.
+    pub imported_unix_ns: u64,
+}
+
+impl Store {
+    /// Opens or makes the store in a folder only its owner can enter: an image may contain
+    /// set-user-id programs.
+    ///
+    /// # Errors
+    /// What could not be made.
+    pub fn open(cache_dir: &Path) -> Result<Store, Error> {
+        let store = Store { root: cache_dir.into(), devices: Devices::default(), limit_bytes: LIMIT_BYTES };
+        for folder in ["", "blobs/sha256", "rootfs/sha256", "images", "sources", "locks", "tmp"] {
+            let path = if folder.is_empty() { store.root.clone() } else { store.root.join(folder) };
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(Error::io("make folder", &path))?;
+        }
+        if let Some(_alone) = store.try_lock_alone()? {
+            store.sweep();
+        }
+        Ok(store)
+    }
+
+    /// Says what becomes of device nodes in images.
+    pub fn with_devices(self, devices: Devices) -> Store {
+        Store { devices, ..self }
+    }
+
+    /// Sets what one image may unpack to.
+    pub fn with_limit_bytes(self, limit_bytes: u64) -> Store {
+        Store { limit_bytes, ..self }
+    }
+
+    /// What is in it, newest first.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub fn list(&self) -> Result<Vec<Listed>, Error> {
+        let folder = self.root.join("images");
+        let mut listed = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let path = entry.map_err(Error::io("list", &folder))?.path();
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                // Removed by another process since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("read", &path)(error)),
+            };
+            let image: Listed = serde_json::from_slice(&bytes)
+                .map_err(|error| Error::malformed(path.display().to_string(), error))?;
+            listed.push(image);
+        }
+        listed.sort_by(|a, b| {
+            b.imported_unix_ns.cmp(&a.imported_unix_ns).then_with(|| a.digest.cmp(&b.digest))
+        });
+        Ok(listed)
+    }
+
+    /// Finds an image by digest (of manifest or configuration; eight digits of it are enough) or
+    /// by name; the newest where several bear it.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn find(&self, reference: &str) -> Result<Option<Listed>, Error> {
+        let hex = reference.strip_prefix("sha256:").unwrap_or(reference);
+        let is_digest = hex.len() >= 8 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        let has_digest = |digest: &str| is_digest && digest.trim_start_matches("sha256:").starts_with(hex);
+        Ok(self.list()?.into_iter().find(|image| {
+            image.names.iter().any(|name| name == reference)
+                || has_digest(&image.digest)
+                || has_digest(&image.config_digest)
+        }))
+    }
+
+    /// Removes an image and what no other image needs.
+    ///
+    /// # Errors
+    /// It is not there, it is in use, or what could not be removed.
+    pub fn remove(&self, reference: &str) -> Result<(), Error> {
+        let path = self.root.join("lock");
+        let alone = self.lock_file("lock")?;
+        rustix::fs::flock(&alone, FlockOperation::LockExclusive).map_err(Error::io("lock", &path))?;
+        let Some(image) = self.find(reference)? else { return Err(self.not_found(reference)) };
+        let others: Vec<Listed> =
+            self.list()?.into_iter().filter(|other| other.digest != image.digest).collect();
+
+        let chain = Digest::parse(&image.chain_id)?;
+        if others.iter().all(|other| other.chain_id != image.chain_id) {
+            let lock = format!("locks/{}", chain.hex());
+            let unused = self.lock_file(&lock)?;
+            if rustix::fs::flock(&unused, FlockOperation::NonBlockingLockExclusive).is_err() {
+                return Err(Error::InUse { digest: image.digest });
+            }
+            self.delete(&self.root.join("images").join(file_name(&image.digest)?))?;
+            let rootfs = self.rootfs(&chain);
+            let temporary = self.temporary();
+            match fs::rename(&rootfs, &temporary.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &rootfs)(error));
+                }
+                _ => temporary.remove()?,
+            }
+            self.delete(&self.root.join(lock))?;
+        } else {
+            self.delete(&self.root.join("images").join(file_name(&image.digest)?))?;
+        }
+        let needed = |digest: &str| {
+            others.iter().any(|other| {
+                other.digest == digest
+                    || other.config_digest == digest
+                    || other.layers.iter().any(|layer| layer.digest == digest)
+            })
+        };
+        let own = image.layers.iter().map(|layer| &layer.digest).chain([&image.digest, &image.config_digest]);
+        for digest in own.filter(|digest| !needed(digest)) {
+            self.delete(&self.blob(&Digest::parse(digest)?))?;
+        }
+        Ok(())
+    }
+
+    /// The error for what is not there.
+    pub(crate) fn not_found(&self, reference: &str) -> Error {
+        let listed = self.list().unwrap_or_default();
+        let names: Vec<&str> = listed
+            .iter()
+            .map(|image| image.names.first().map_or(image.digest.as_str(), String::as_str))
+            .collect();
+        let known = if names.is_empty() { "nothing".into() } else { names.join(", ") };
+        Error::NotFound { reference: reference.into(), store: self.root.clone(), known }
+    }
+
+    /// Taken while something is brought in: nothing is removed meanwhile.
+    pub(crate) fn lock_shared(&self) -> Result<File, Error> {
+        let lock = self.lock_file("lock")?;
+        rustix::fs::flock(&lock, FlockOperation::LockShared)
+            .map_err(Error::io("lock", &self.root.join("lock")))?;
+        Ok(lock)
+    }
+
+    /// The lock of one unpacked stack of layers, not yet taken.
+    pub(crate) fn stack_lock(&self, chain: &Digest) -> Result<File, Error> {
+        self.lock_file(&format!("locks/{}", chain.hex()))
+    }
+
+    /// A lease from a stack's lock, taken shared.
+    pub(crate) fn lease(lock: File) -> Lease {
+        Lease { _lock: Arc::new(lock) }
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    pub(crate) fn rootfs(&self, chain: &Digest) -> PathBuf {
+        self.root.join("rootfs/sha256").join(chain.hex())
+    }
+
+    pub(crate) fn source(&self, digest: &Digest) -> PathBuf {
+        self.root.join("sources").join(digest.hex())
+    }
+
+    /// Writes an image's record under its final name.
+    pub(crate) fn record(&self, image: &Listed) -> Result<(), Error> {
+        let path = self.root.join("images").join(file_name(&image.digest)?);
+        let text =
+            serde_json::to_vec_pretty(image).map_err(|error| Error::malformed("image record", error))?;
+        self.write(&path, &text)
+    }
+
+    /// Writes a small file under its final name at once.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let temporary = self.temporary();
+        let mut file = temporary.create()?;
+        file.write_all(bytes).map_err(Error::io("write", &temporary.path))?;
+        temporary.publish(&file, path)
+    }
+
+    /// A name in `tmp/`, removed with all below it when dropped.
+    pub(crate) fn temporary(&self) -> Temporary {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Temporary { path: self.root.join("tmp").join(name) }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, Error> {
+        let path = self.root.join(name);
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        opened.map_err(Error::io("open lock", &path))
+    }
+
+    fn try_lock_alone(&self) -> Result<Option<File>, Error> {
+        let lock = self.lock_file("lock")?;
+        Ok(rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock))
+    }
+
+    /// Removes what killed processes left; nobody else is bringing anything in.
+    fn sweep(&self) {
+        let folder = self.root.join("tmp");
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            // What cannot be removed now is tried again next time and is in nobody's way.
+            let _ = discard(&folder, entry.file_name().as_encoded_bytes());
+        }
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), Error> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn file_name(digest: &str) -> Result<String, Error> {
+    Ok(format!("{}.json", Digest::parse(digest)?.hex()))
+}
+
+/// Something unfinished.
+pub(crate) struct Temporary {
+    pub(crate) path: PathBuf,
+}
+
+impl Temporary {
+    /// Makes it a file.
+    pub(crate) fn create(&self) -> Result<File, Error> {
+        let created = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&self.path);
+        created.map_err(Error::io("create", &self.path))
+    }
+
+    /// Makes it a folder.
+    pub(crate) fn create_folder(&self) -> Result<(), Error> {
+        fs::DirBuilder::new().mode(0o700).create(&self.path).map_err(Error::io("make folder", &self.path))
+    }
+
+    /// Gives the finished file its name, replacing an equal one.
+    pub(crate) fn publish(self, file: &File, path: &Path) -> Result<(), Error> {
+        file.sync_data().map_err(Error::io("write", &self.path))?;
+        fs::rename(&self.path, path).map_err(Error::io("rename to", path))
+    }
+
+    /// Removes it now and says so if that fails.
+    pub(crate) fn remove(self) -> Result<(), Error> {
+        self.discard().map_err(Error::io("remove", &self.path))
+    }
+
+    fn discard(&self) -> io::Result<()> {
+        match (self.path.parent(), self.path.file_name()) {
+            (Some(folder), Some(name)) => discard(folder, name.as_encoded_bytes()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Best effort: what stays is swept by the next process that opens the store.
+        let _ = self.discard();
+    }
+}

@@ -1,0 +1,8 @@
+//! Images made by hand, good ones and hostile ones.
+
+mod build;
+mod forms;
+mod hostile;
+mod layers;
+mod random;
+mod sharing;

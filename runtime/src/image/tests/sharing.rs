@@ -1,0 +1,97 @@
+//! One store, several users of it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::build::{file, tar};
+use crate::image::{Error, Image, Store};
+
+fn archive(folder: &Path, name: &str, content: &[u8]) -> String {
+    let path = folder.join(name);
+    fs::write(&path, tar(&[file("bin/app", content)])).expect("write");
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn bringing_in_twice_unpacks_once() {
+    let here = tempfile::tempdir().expect("folder");
+    let store = Store::open(&here.path().join("store")).expect("store");
+    let reference = archive(here.path(), "one.tar", b"1");
+    let inode = |image: &Image| fs::metadata(image.rootfs.as_ref().expect("rootfs")).expect("found").ino();
+    let first = inode(&Image::resolve(&reference, &store).expect("image"));
+    assert_eq!(first, inode(&Image::resolve(&reference, &store).expect("image")));
+}
+
+#[test]
+fn eight_at_once_agree() {
+    // flock belongs to the open file, so threads with stores of their own contend like processes.
+    let here = tempfile::tempdir().expect("folder");
+    let reference = archive(here.path(), "one.tar", &vec![5; 3 << 20]);
+    let images: Vec<Image> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let store = Store::open(&here.path().join("store")).expect("store");
+                    Image::resolve(&reference, &store).expect("image")
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("thread")).collect()
+    });
+    assert!(images.iter().all(|image| image.rootfs == images[0].rootfs));
+    assert_eq!(fs::read_dir(here.path().join("store/rootfs/sha256")).expect("list").count(), 1);
+    assert_eq!(fs::read_dir(here.path().join("store/tmp")).expect("list").count(), 0);
+}
+
+#[test]
+fn what_is_in_use_is_not_removed() {
+    let here = tempfile::tempdir().expect("folder");
+    let store = Store::open(&here.path().join("store")).expect("store");
+    let image = Image::resolve(&archive(here.path(), "one.tar", b"1"), &store).expect("image");
+    let other = Image::resolve(&archive(here.path(), "two.tar", b"2"), &store).expect("image");
+    assert_eq!(store.list().expect("list").len(), 2);
+    assert!(matches!(store.remove("one"), Err(Error::InUse { .. })));
+    let (rootfs, digest) = (image.rootfs.clone().expect("rootfs"), image.digest.clone());
+    assert!(rootfs.exists());
+    drop(image);
+    store.remove(&digest).expect("removed");
+    assert!(!rootfs.exists());
+    assert!(matches!(store.remove(&digest), Err(Error::NotFound { .. })));
+    assert!(other.rootfs.expect("rootfs").join("bin/app").exists());
+    assert_eq!(fs::read_dir(here.path().join("store/blobs/sha256")).expect("list").count(), 2);
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept() {
+    let here = tempfile::tempdir().expect("folder");
+    let left = here.path().join("store/tmp/1-1/rootfs/deep");
+    fs::create_dir_all(&left).expect("left");
+    fs::write(left.join("x"), "").expect("left");
+    Store::open(&here.path().join("store")).expect("store");
+    assert_eq!(fs::read_dir(here.path().join("store/tmp")).expect("list").count(), 0);
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_under_the_final_name() {
+    let here = tempfile::tempdir().expect("folder");
+    let reference = archive(here.path(), "big.tar", &vec![5; 3 << 20]);
+    let mount = here.path().join("small");
+    fs::create_dir(&mount).expect("folder");
+    // Room for the blob, not for its files as well.
+    let options = c"size=5m";
+    let flags = rustix::mount::MountFlags::empty();
+    if let Err(error) = rustix::mount::mount("tmpfs", &mount, "tmpfs", flags, options) {
+        println!("skipped: cannot mount a small file system: {error}");
+        return;
+    }
+    let store = Store::open(&mount.join("store")).expect("store");
+    let outcome = Image::resolve(&reference, &store);
+    let left = |name: &str| fs::read_dir(mount.join("store").join(name)).expect("list").count();
+    let left = (left("rootfs/sha256"), left("images"), left("tmp"));
+    drop(store);
+    rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH).expect("unmount");
+    let error = outcome.expect_err("full");
+    assert!(error.to_string().contains("No space left"), "{error}");
+    assert_eq!(left, (0, 0, 0));
+}
