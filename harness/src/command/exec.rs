@@ -45,10 +45,10 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
     if let Some(why) = select::missing(backend.as_ref()) {
         return Err(Failure::Missing(format!("{} cannot run here: {why}", backend.id())));
     }
-    let image = run::image(settings.image.as_deref().unwrap_or("builtin"))?;
     let stop = Stop::new();
     interrupt::listen(&stop)?;
     let session = Session::begin()?;
+    let image = run::image(settings.image.as_deref().unwrap_or("builtin"), &session.context.cache_dir)?;
     let prepared = backend.prepare(&session.context, &image)?;
     let mut plan = Plan::new(Workload::Command { argv: args.command });
     plan.environment.clone_from(&image.environment);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use results::record::{Run, SCHEMA_VERSION};
 use results::{RunFolder, Summary};
 use runtime::Backend;
-use runtime::image::Image;
+use runtime::image::{Image, Store};
 use scenarios::boot_storm::{self, Completion};
 use scenarios::{Progress, Stop};
 
@@ -103,7 +103,7 @@ fn carry_out(
     out: &mut impl Write,
 ) -> Result<u8, Failure> {
     let session = Session::begin()?;
-    let image = image(&resolved.plan.image)?;
+    let image = image(&resolved.plan.image, &session.context.cache_dir)?;
     let mut run = describe(resolved, asked_for, unavailable, &session);
     let path = path(settings, &run);
     let folder = RunFolder::create(&path, &run).map_err(|error| Failure::Cannot(error.to_string()))?;
@@ -227,9 +227,17 @@ fn point_latest(path: &Path, run: &mut Run) {
 ///
 /// # Errors
 /// Where there is none.
-pub fn image(reference: &str) -> Result<Image, Failure> {
-    match reference {
-        "builtin" => Ok(Image::builtin()),
-        other => Err(Failure::Usage(crate::nearest::unknown("image", other, &["builtin"]))),
+pub fn image(reference: &str, cache_dir: &Path) -> Result<Image, Failure> {
+    if reference == "builtin" {
+        return Ok(Image::builtin());
     }
+    let store = Store::open(&cache_dir.join("images")).map_err(|error| Failure::Cannot(error.to_string()))?;
+    Image::resolve(reference, &store).map_err(|error| {
+        // What is neither a file nor known is a slip of the pen; what is there and broken is not.
+        if Path::new(reference).exists() {
+            Failure::Cannot(error.to_string())
+        } else {
+            Failure::Usage(crate::nearest::unknown("image", reference, &["builtin"]))
+        }
+    })
 }

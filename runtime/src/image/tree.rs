@@ -36,6 +36,9 @@ pub enum Devices {
     Create,
 }
 
+/// Path of a folder → its mode, and its time in seconds and nanoseconds.
+type Folders = BTreeMap<Vec<Vec<u8>>, (u32, (i64, u32))>;
+
 /// An open root folder and a trash folder on the same file system.
 pub(crate) struct Tree {
     root: OwnedFd,
@@ -44,7 +47,7 @@ pub(crate) struct Tree {
     devices: Devices,
     privileged: bool,
     last_parent: Option<(Vec<Vec<u8>>, Rc<OwnedFd>)>,
-    folders: BTreeMap<Vec<Vec<u8>>, (u32, (i64, u32))>,
+    folders: Folders,
     folders_bytes: usize,
 }
 
