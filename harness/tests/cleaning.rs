@@ -120,12 +120,13 @@ fn a_killed_storm_leaves_nothing_after_clean() {
     let mut shell = command.spawn().unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     let deadline = Instant::now() + Duration::from_secs(60);
-    // Mid-storm of containers: rows have come, and there are groups with processes in them.
-    let is_under_way = || {
-        let run = groups.runs();
-        let members =
-            run.iter().flat_map(|run| std::fs::read_dir(run).into_iter().flatten().flatten()).count();
-        members > 3 && folder.path().join("out/attempts.csv").exists()
+    // Mid-storm: a cgroup of the run exists, and what the run started is alive.
+    let mut started = BTreeMap::new();
+    let mut is_under_way = || {
+        if let Ok(pid) = read("pid").trim().parse() {
+            started = descendants(pid);
+        }
+        !started.is_empty() && !groups.runs().is_empty() && folder.path().join("out/attempts.csv").exists()
     };
     while !is_under_way() {
         assert!(Instant::now() < deadline, "no storm: {}", read("run.out"));
@@ -133,7 +134,6 @@ fn a_killed_storm_leaves_nothing_after_clean() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let pid: u32 = read("pid").trim().parse().unwrap();
-    let started = descendants(pid);
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()),
         nix::sys::signal::Signal::SIGKILL,
