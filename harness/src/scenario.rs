@@ -67,22 +67,14 @@ pub fn resolve(args: &RunArgs, settings: &Settings, host: &HostSize) -> Result<R
 /// # Errors
 /// An accelerator or machine that does not exist.
 pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
-    let accel = match settings.accel.as_deref() {
-        None | Some("auto") => vm::Accel::Auto,
-        Some("kvm") => vm::Accel::Kvm,
-        Some("tcg") => vm::Accel::Tcg,
-        Some(word) => {
-            return Err(Failure::Usage(nearest::unknown("accelerator", word, &["auto", "kvm", "tcg"])));
-        }
-    };
-    let machine = match settings.machine.as_deref() {
-        None | Some("microvm") => vm::Machine::Microvm,
-        Some("pc") => vm::Machine::Pc,
-        Some("q35") => vm::Machine::Q35,
-        Some(word) => {
-            return Err(Failure::Usage(nearest::unknown("machine", word, &["microvm", "pc", "q35"])));
-        }
-    };
+    let accel = settings.accel.as_deref().map_or(Ok(vm::Accel::default()), |word| {
+        let unknown = || Failure::Usage(nearest::unknown("accelerator", word, &vm::Accel::NAMES));
+        vm::Accel::from_name(word).ok_or_else(unknown)
+    })?;
+    let machine = settings.machine.as_deref().map_or(Ok(vm::Machine::default()), |word| {
+        let unknown = || Failure::Usage(nearest::unknown("machine", word, &vm::Machine::NAMES));
+        vm::Machine::from_name(word).ok_or_else(unknown)
+    })?;
     Ok(vm::Options { accel, machine, kernel: settings.kernel.clone() })
 }
 

@@ -15,6 +15,14 @@ pub enum Accel {
 }
 
 impl Accel {
+    /// The names a user may write.
+    pub const NAMES: [&'static str; 3] = ["auto", "kvm", "tcg"];
+
+    /// Reads one of [`Accel::NAMES`].
+    pub fn from_name(name: &str) -> Option<Accel> {
+        [Accel::Auto, Accel::Kvm, Accel::Tcg].into_iter().find(|accel| accel.name() == name)
+    }
+
     /// QEMU's name for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +46,14 @@ pub enum Machine {
 }
 
 impl Machine {
+    /// The names a user may write.
+    pub const NAMES: [&'static str; 3] = ["microvm", "pc", "q35"];
+
+    /// Reads one of [`Machine::NAMES`].
+    pub fn from_name(name: &str) -> Option<Machine> {
+        [Machine::Microvm, Machine::Pc, Machine::Q35].into_iter().find(|machine| machine.name() == name)
+    }
+
     /// QEMU's name for it.
     pub fn name(self) -> &'static str {
         match self {

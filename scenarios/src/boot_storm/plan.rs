@@ -186,28 +186,14 @@ impl Plan {
     /// # Errors
     /// Where accelerator or machine are not known.
     pub fn vm_options(&self) -> Result<vm::Options, Error> {
-        let accel = match self.accel.as_str() {
-            "auto" => vm::Accel::Auto,
-            "kvm" => vm::Accel::Kvm,
-            "tcg" => vm::Accel::Tcg,
-            other => {
-                return Err(Error::Plan {
-                    key: "accel",
-                    problem: format!("{other:?} is not auto, kvm or tcg"),
-                });
-            }
-        };
-        let machine = match self.machine.as_str() {
-            "microvm" => vm::Machine::Microvm,
-            "pc" => vm::Machine::Pc,
-            "q35" => vm::Machine::Q35,
-            other => {
-                return Err(Error::Plan {
-                    key: "machine",
-                    problem: format!("{other:?} is not microvm, pc or q35"),
-                });
-            }
-        };
+        let accel = vm::Accel::from_name(&self.accel).ok_or_else(|| Error::Plan {
+            key: "accel",
+            problem: format!("{:?} is not auto, kvm or tcg", self.accel),
+        })?;
+        let machine = vm::Machine::from_name(&self.machine).ok_or_else(|| Error::Plan {
+            key: "machine",
+            problem: format!("{:?} is not microvm, pc or q35", self.machine),
+        })?;
         Ok(vm::Options { accel, machine, kernel: self.kernel.clone() })
     }
 
