@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use runtime::RunContext;
@@ -28,7 +28,7 @@ impl Session {
         // The standard library's hasher keys come from the system's entropy.
         let run_id = format!("{:08x}", RandomState::new().build_hasher().finish() as u32);
         let state = RunState::create(&run_id)?;
-        let cache_dir = cache_dir();
+        let cache_dir = runtime::cache_dir();
         make_private(&cache_dir)?;
         let watch = Watch::start().map_err(|error| {
             Failure::Cannot(format!("cannot start the thread that stamps events: {error}"))
@@ -36,16 +36,6 @@ impl Session {
         let state_dir = state.dir().to_owned();
         let context = RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch) };
         Ok(Session { context, _state: state })
-    }
-}
-
-/// `bench` in the user's cache folder (XDG Base Directory Specification), else in the temporary one.
-fn cache_dir() -> PathBuf {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    match base {
-        Some(base) => base.join("bench"),
-        None => std::env::temp_dir().join(format!("bench-cache-{}", nix::unistd::geteuid())),
     }
 }
 

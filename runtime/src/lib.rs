@@ -5,6 +5,7 @@
 //! [`Stamped`] events on the [`EventSink`] given at launch. Knows no scenario and no statistics.
 
 mod backend;
+mod cache;
 pub mod cgroup;
 pub mod clock;
 pub mod container;
@@ -24,6 +25,7 @@ pub use backend::{
     Backend, Error, Exit, Footprint, Instance, InstanceName, LaunchSpec, Limits, Prepared, Requirement,
     RunContext,
 };
+pub use cache::cache_dir;
 pub use event::{Event, EventSink, Stamped};
 pub use guest::Workload;
 pub use program::{guest_program, guest_program_bytes};

@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::Error;
 
@@ -21,11 +22,30 @@ pub(crate) fn pid(pidfd: BorrowedFd<'_>) -> Result<i32, Error> {
         .ok_or_else(|| Error::Invalid("the process has ended".into()))
 }
 
+/// Sends a signal; `what` names the process in the error.
+///
+/// # Errors
+/// Where the kernel refuses, also because the process has been reaped.
+pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: Signal, what: &str) -> Result<(), Error> {
+    pidfd_send_signal(pidfd, signal).map_err(Error::system(format!("send {signal:?} to {what}")))
+}
+
+/// Kills the process, if it is still there, and waits until it has ended.
+///
+/// # Errors
+/// Where the kernel refuses, or the process has not ended within `timeout`.
+pub(crate) fn end(pidfd: BorrowedFd<'_>, what: &str, timeout: Duration) -> Result<(), Error> {
+    match pidfd_send_signal(pidfd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => await_end(pidfd, timeout),
+        Err(error) => Err(Error::system(format!("kill {what}"))(error)),
+    }
+}
+
 /// Waits until the process has ended.
 ///
 /// # Errors
 /// Where it has not within `timeout`.
-pub(crate) fn await_end(pidfd: BorrowedFd<'_>, timeout: Duration) -> Result<(), Error> {
+fn await_end(pidfd: BorrowedFd<'_>, timeout: Duration) -> Result<(), Error> {
     let deadline_ns = crate::clock::now_ns() + timeout.as_nanos() as u64;
     loop {
         let left_ns = deadline_ns.saturating_sub(crate::clock::now_ns());

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::Signal;
 
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
@@ -96,10 +96,6 @@ struct Process {
 }
 
 impl Process {
-    fn signal(&self, signal: Signal) -> Result<(), Error> {
-        pidfd_send_signal(&self.pidfd, signal).map_err(Error::system(format!("send {signal:?} to a process")))
-    }
-
     fn pid(&self) -> Result<i32, Error> {
         crate::pidfd::pid(self.pidfd.as_fd())
     }
@@ -115,22 +111,18 @@ impl Instance for Process {
     }
 
     fn pause(&mut self) -> Result<(), Error> {
-        self.signal(Signal::STOP)
+        crate::pidfd::signal(self.pidfd.as_fd(), Signal::STOP, "a process")
     }
 
     fn resume(&mut self) -> Result<(), Error> {
-        self.signal(Signal::CONT)
+        crate::pidfd::signal(self.pidfd.as_fd(), Signal::CONT, "a process")
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {
         if let Some(exit) = self.exit {
             return Ok(exit);
         }
-        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(Error::system("kill a process")(error)),
-        }
-        crate::pidfd::await_end(self.pidfd.as_fd(), END_TIMEOUT)?;
+        crate::pidfd::end(self.pidfd.as_fd(), "a process", END_TIMEOUT)?;
         let exit = Exit::Signal(libc::SIGKILL);
         self.exit = Some(exit);
         Ok(exit)
@@ -151,13 +143,17 @@ mod tests {
     use guest::{Plan, Workload};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-    fn launch(workload: Workload) -> (Box<dyn Instance>, UnboundedReceiver<crate::Stamped>, RunContext) {
-        let context = RunContext {
+    fn context() -> RunContext {
+        RunContext {
             run_id: "test".into(),
             state_dir: std::env::temp_dir(),
             cache_dir: std::env::temp_dir(),
             watch: Arc::new(Watch::start().expect("watch")),
-        };
+        }
+    }
+
+    fn launch(workload: Workload) -> (Box<dyn Instance>, UnboundedReceiver<crate::Stamped>, RunContext) {
+        let context = context();
         let prepared = ProcessBackend.prepare(&context, &Image::builtin()).expect("prepared");
         let name = InstanceName { storm: 0, index: 0 };
         let (sender, receiver) = unbounded_channel();
@@ -219,12 +215,7 @@ mod tests {
 
     #[test]
     fn a_limit_it_cannot_hold_is_refused() {
-        let context = RunContext {
-            run_id: "test".into(),
-            state_dir: std::env::temp_dir(),
-            cache_dir: std::env::temp_dir(),
-            watch: Arc::new(Watch::start().expect("watch")),
-        };
+        let context = context();
         let prepared = ProcessBackend.prepare(&context, &Image::builtin()).expect("prepared");
         let name = InstanceName { storm: 0, index: 0 };
         let limits = Limits { memory_bytes: Some(1), ..Limits::default() };

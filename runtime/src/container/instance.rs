@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::Signal;
 
 use crate::cgroup::Cgroup;
 use crate::{Error, Exit, Footprint, Instance};
@@ -28,8 +28,7 @@ impl Container {
     /// To the container's init. The kernel shields an init from stop signals of its own
     /// namespace only, not from those of its parents (pid_namespaces(7)).
     fn signal(&self, signal: Signal) -> Result<(), Error> {
-        pidfd_send_signal(&self.pidfd, signal)
-            .map_err(Error::system(format!("send {signal:?} to a container")))
+        crate::pidfd::signal(self.pidfd.as_fd(), signal, "a container")
     }
 }
 
@@ -53,12 +52,8 @@ impl Instance for Container {
 
     fn stop(&mut self) -> Result<Exit, Error> {
         if !self.ended {
-            match pidfd_send_signal(&self.pidfd, Signal::KILL) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(error) => return Err(Error::system("kill a container")(error)),
-            }
             // The kernel ends every process of the namespace before its init is gone.
-            crate::pidfd::await_end(self.pidfd.as_fd(), END_TIMEOUT)?;
+            crate::pidfd::end(self.pidfd.as_fd(), "a container", END_TIMEOUT)?;
             self.ended = true;
         }
         self.cgroup.end()?;

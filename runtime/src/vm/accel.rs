@@ -99,6 +99,7 @@ fn prove(options: &Options, cache_dir: &Path) -> Result<Result<(), String>, Erro
         memory_bytes: qemu::DEFAULT_MEMORY_BYTES,
         vcpus: 1,
         host_port: None,
+        tsc_khz: None,
     });
     let watch = Watch::start().map_err(Error::system("start the stamper"))?;
     let (sender, mut received) = unbounded_channel();

@@ -28,13 +28,6 @@ impl DirectBackend {
     }
 }
 
-/// Where unpacked kernels are kept for all programs of this user (XDG Base Directory Specification).
-fn user_cache() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    base.unwrap_or_else(std::env::temp_dir).join("bench")
-}
-
 pub(super) fn no_qemu() -> Error {
     Error::Missing {
         what: format!("{} is not on PATH", qemu::PROGRAM),
@@ -53,7 +46,7 @@ impl Backend for DirectBackend {
 
     fn requirements(&self) -> Vec<Requirement> {
         let program = qemu::find().and_then(|program| qemu::version(&program));
-        let found = kernel::find(self.options.kernel.as_deref(), &user_cache());
+        let found = kernel::find(self.options.kernel.as_deref(), &crate::cache_dir());
         vec![
             Requirement {
                 what: "QEMU".into(),
@@ -84,6 +77,7 @@ impl Backend for DirectBackend {
             program,
             choice: super::accelerator(&self.options, &context.cache_dir)?,
             machine: self.options.machine,
+            tsc_khz: qemu::tsc_khz(),
             image: image.digest.clone(),
             run: context.run_id.clone(),
             hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
@@ -100,6 +94,7 @@ struct PreparedVm {
     version: String,
     choice: Choice,
     machine: Machine,
+    tsc_khz: Option<u64>,
     kernel: Kernel,
     image: String,
     run: String,
@@ -131,6 +126,7 @@ impl PreparedVm {
             memory_bytes: spec.limits.memory_bytes.unwrap_or(qemu::DEFAULT_MEMORY_BYTES),
             vcpus: spec.limits.cpus.map_or(1, |cpus| cpus.ceil().max(1.0) as u64),
             host_port,
+            tsc_khz: self.tsc_khz,
         }))
     }
 }

@@ -8,8 +8,6 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Signal, pidfd_send_signal};
-
 use super::monitor::Monitor;
 use crate::cgroup::Cgroup;
 use crate::clock::now_ns;
@@ -116,11 +114,7 @@ impl Instance for Vm {
 
     fn stop(&mut self) -> Result<Exit, Error> {
         if !self.ended {
-            match pidfd_send_signal(&self.pidfd, Signal::KILL) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(error) => return Err(Error::system("kill QEMU")(error)),
-            }
-            crate::pidfd::await_end(self.pidfd.as_fd(), END_TIMEOUT)?;
+            crate::pidfd::end(self.pidfd.as_fd(), "QEMU", END_TIMEOUT)?;
             self.ended = true;
         }
         if let Some(cgroup) = &mut self.cgroup {

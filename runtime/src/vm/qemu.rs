@@ -28,6 +28,8 @@ pub(super) struct Recipe<'a> {
     pub(super) vcpus: u64,
     /// Port of the host's loopback that leads to port 80 of the guest.
     pub(super) host_port: Option<u16>,
+    /// Frequency of the host's time stamp counter, see [`tsc_khz`].
+    pub(super) tsc_khz: Option<u64>,
 }
 
 /// Address of the guest in QEMU's user-mode network.
@@ -87,14 +89,16 @@ fn command_line(recipe: &Recipe<'_>) -> String {
         // Calibrating the clock against an emulated timer loses a race on a busy host and spins for
         // ever; the frequency of the time stamp counter, which TCG passes through, is known.
         words.push("no_timer_check".into());
-        words.extend(tsc_khz().map(|khz| format!("tsc_early_khz={khz}")));
+        words.extend(recipe.tsc_khz.map(|khz| format!("tsc_early_khz={khz}")));
     }
     // Behind "--": arguments of init.
     words.extend(["--".into(), format!("port:{GUEST_PORT}"), recipe.plan.to_owned()]);
     words.join(" ")
 }
 
-fn tsc_khz() -> Option<u64> {
+/// The frequency of the host's time stamp counter in kHz. Read once a run: on large hosts the kernel
+/// asks every processor for its share of the answer.
+pub(super) fn tsc_khz() -> Option<u64> {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = cpuinfo.lines().find(|line| line.starts_with("cpu MHz"))?;
     let mhz: f64 = line.split(':').nth(1)?.trim().parse().ok()?;

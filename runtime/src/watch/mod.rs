@@ -141,6 +141,7 @@ impl Shared {
 
     fn run(&self) {
         let mut found = Vec::with_capacity(BATCH);
+        let mut bytes = vec![0; source::READ_BYTES];
         loop {
             found.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut found), None) {
@@ -158,7 +159,7 @@ impl Shared {
             tokens.sort_by_key(|token| watched.entries.get(token).is_some_and(Entry::is_exit));
             for token in tokens {
                 let Some(entry) = watched.entries.get_mut(&token) else { continue };
-                let next = entry.advance(at_ns);
+                let next = entry.advance(at_ns, &mut bytes);
                 let keep = match next {
                     Next::Keep => true,
                     Next::AwaitInput => epoll::modify(
@@ -185,9 +186,9 @@ impl Entry {
         matches!(&self.what, What::Reader(reader) if reader.is_exit())
     }
 
-    fn advance(&mut self, at_ns: u64) -> Next {
+    fn advance(&mut self, at_ns: u64, bytes: &mut [u8]) -> Next {
         match &mut self.what {
-            What::Reader(reader) => reader.advance(at_ns, &self.events),
+            What::Reader(reader) => reader.advance(at_ns, &self.events, bytes),
             What::Request(request) => request.advance(at_ns, &self.events),
         }
     }

@@ -13,7 +13,7 @@ use crate::event::{Event, EventSink};
 /// Most bytes of log that are passed on from one source; the rest is counted and dropped.
 pub(super) const LOG_BYTES: usize = 1024 * 1024;
 /// Bytes read at once, and how often at most before other descriptors get their turn.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 const READS: usize = 16;
 
 /// Called on the stamper thread with a line's time in nanoseconds and the line; must not block.
@@ -76,13 +76,12 @@ impl Reader {
         matches!(self.kind, Kind::Exit)
     }
 
-    pub(super) fn advance(&mut self, at_ns: u64, events: &EventSink) -> Next {
+    pub(super) fn advance(&mut self, at_ns: u64, events: &EventSink, bytes: &mut [u8]) -> Next {
         if self.is_exit() {
             return self.reap(at_ns, events);
         }
-        let mut bytes = [0; READ_BYTES];
         for _ in 0..READS {
-            match rustix::io::read(&self.fd, &mut bytes) {
+            match rustix::io::read(&self.fd, &mut *bytes) {
                 Ok(0) => {
                     self.finish(at_ns, events);
                     return Next::Drop;

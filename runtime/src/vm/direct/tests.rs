@@ -14,7 +14,7 @@ struct Booted {
 }
 
 fn boot(machine: Machine, workload: Workload) -> Option<Booted> {
-    let kernel = kernel::find(None, &user_cache()).ok();
+    let kernel = kernel::find(None, &crate::cache_dir()).ok();
     if qemu::find().is_none() || kernel.is_none() {
         eprintln!("skipped: no QEMU or no guest kernel on this host");
         return None;
