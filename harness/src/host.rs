@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use scenarios::boot_storm::HostSize;
+use scenarios::HostSize;
 use serde_json::{Value, json};
 
 /// What the kernel says of this host below `root` (`/` outside of tests). What a kernel does not

@@ -3,24 +3,17 @@
 use std::path::Path;
 
 use runtime::vm;
-use scenarios::boot_storm::{HostSize, Plan};
+use scenarios::{Error, HostSize, Plan, SCENARIOS};
+use toml::Table;
 
 use crate::cli::RunArgs;
 use crate::failure::Failure;
+use crate::nearest;
 use crate::settings::Settings;
-use crate::{duration, nearest};
-
-/// The scenarios and what they do.
-pub const SCENARIOS: [(&str, &str); 1] = [(
-    "boot-storm",
-    "storms of instances on each backend: how long until they serve, and what the host feels",
-)];
 
 /// What will be done.
 pub struct Resolved {
-    /// Name of the scenario.
-    pub scenario: &'static str,
-    /// Its plan, every key settled.
+    /// The plan, every key settled.
     pub plan: Plan,
     /// What was chosen for the user, and why.
     pub chosen: Vec<String>,
@@ -33,33 +26,61 @@ pub struct Resolved {
 /// # Errors
 /// A scenario, key or value that does not exist, with the nearest that does.
 pub fn resolve(args: &RunArgs, settings: &Settings, host: &HostSize) -> Result<Resolved, Failure> {
-    let (mut plan, mut chosen) = Plan::sized_for(host).map_err(|error| Failure::Cannot(error.to_string()))?;
-    let (default_instances, default_storms) = (plan.instances, plan.storms);
-    let scenario = if args.scenario.ends_with(".toml") {
-        let (scenario, from_file) = read(Path::new(&args.scenario), &plan)?;
-        plan = from_file;
-        scenario
+    let (default, mut chosen, file) = if args.scenario.ends_with(".toml") {
+        read(Path::new(&args.scenario), host)?
     } else {
-        named(&args.scenario)?
+        let (plan, chosen) = Plan::sized_for(&args.scenario, host).map_err(|error| named(error, "run"))?;
+        (plan, chosen, Table::new())
     };
-    put_over(&mut plan, settings)?;
-    vm_options(settings)?;
+    check_names(settings)?;
+    let mut changes = settings.changes()?;
     if !args.command.is_empty() {
-        if settings.workload.as_deref().is_some_and(|workload| workload != "command") {
+        if let Some(workload) = settings.workload.as_deref().filter(|workload| *workload != "command") {
             return Err(Failure::Usage(format!(
-                "a command is given behind --, but the workload is {}",
-                plan.workload
+                "a command is given behind --, but the workload is {workload}"
             )));
         }
-        plan.workload = "command".into();
-        plan.command = args.command.clone();
+        changes.insert("workload".into(), "command".into());
+        changes.insert("command".into(), args.command.clone().into());
     }
-    plan.resolve_seed();
-    plan.validate().map_err(|error| Failure::Usage(error.to_string()))?;
-    if (plan.instances, plan.storms) != (default_instances, default_storms) {
+    let plan = default.with(file).map_err(|error| named(error, &args.scenario))?;
+    let keys = plan.keys();
+    // bench.toml speaks to every scenario: what this one does not know is meant for another.
+    changes.retain(|key, _| keys.contains(&key) || settings.is_flag(key));
+    let mut plan = plan.with(changes).map_err(|error| named(error, plan.scenario()))?;
+    // Sizes were chosen for the user where the user did not choose them.
+    if plan != default_with_launch_of(&default, &plan) {
         chosen.clear();
     }
-    Ok(Resolved { scenario, plan, chosen, backends_named: settings.on.is_some() })
+    plan.launch_mut().resolve_seed();
+    plan.validate().map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Resolved { plan, chosen, backends_named: settings.on.is_some() })
+}
+
+/// `default`, with what `plan` starts.
+fn default_with_launch_of(default: &Plan, plan: &Plan) -> Plan {
+    let mut same = default.clone();
+    same.launch_mut().clone_from(plan.launch());
+    same
+}
+
+/// An error of a plan as one of usage, with the nearest name.
+fn named(error: Error, place: &str) -> Failure {
+    Failure::Usage(match error {
+        Error::NoScenario(word) => {
+            let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+            format!("{}, or a FILE.toml", nearest::unknown("scenario", &word, &names))
+        }
+        Error::UnknownKey { key, known } => format!("{place}: {}", nearest::unknown("key", &key, &known)),
+        Error::Toml(error) => format!("{place}: {}", error.message()),
+        other => other.to_string(),
+    })
+}
+
+/// Names that have a nearest one to offer.
+fn check_names(settings: &Settings) -> Result<(), Failure> {
+    vm_options(settings)?;
+    settings.workload.as_deref().map_or(Ok(()), workload)
 }
 
 /// What the user chose for virtual machines.
@@ -78,68 +99,31 @@ pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
     Ok(vm::Options { accel, machine, kernel: settings.kernel.clone() })
 }
 
-fn named(word: &str) -> Result<&'static str, Failure> {
-    let names = SCENARIOS.map(|(name, _)| name);
-    names.into_iter().find(|name| *name == word).ok_or_else(|| {
-        Failure::Usage(format!("{}, or a FILE.toml", nearest::unknown("scenario", word, &names)))
-    })
-}
-
-/// Reads a plan; what the file leaves out is as in `default`.
-fn read(path: &Path, default: &Plan) -> Result<(&'static str, Plan), Failure> {
+/// The default plan a file is put over, what was chosen for it, and the file's keys.
+fn read(path: &Path, host: &HostSize) -> Result<(Plan, Vec<String>, Table), Failure> {
     let wrong = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    let mut file: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut file: Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let scenario = match file.remove("scenario") {
-        None => SCENARIOS[0].0,
-        Some(toml::Value::String(word)) => named(&word).map_err(|error| wrong(error.to_string()))?,
+        None => {
+            return Err(wrong(
+                "has no key \"scenario\" (bench run SCENARIO --dry-run prints a whole file)".into(),
+            ));
+        }
+        Some(toml::Value::String(word)) => word,
         Some(other) => return Err(wrong(format!("scenario is {other}, expected a name"))),
     };
-    let mut table = toml::Table::try_from(default).map_err(|error| wrong(error.to_string()))?;
-    table.extend(file);
-    let plan = table.try_into().map_err(|error: toml::de::Error| {
-        let what = nearest::in_serde_message(error.message());
-        wrong(what.unwrap_or_else(|| error.message().to_owned()))
-    })?;
-    Ok((scenario, plan))
-}
-
-fn put_over(plan: &mut Plan, settings: &Settings) -> Result<(), Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    fn set<T: Clone>(place: &mut T, value: &Option<T>) {
-        if let Some(value) = value {
-            *place = value.clone();
-        }
-    }
-    set(&mut plan.on, &settings.on);
-    set(&mut plan.instances, &settings.instances);
-    set(&mut plan.storms, &settings.storms);
-    set(&mut plan.warmup, &settings.warmup);
-    set(&mut plan.image, &settings.image);
-    set(&mut plan.accel, &settings.accel);
-    set(&mut plan.machine, &settings.machine);
-    set(&mut plan.seed, &settings.seed);
-    if settings.kernel.is_some() {
-        plan.kernel = settings.kernel.clone();
-    }
-    if let Some(text) = &settings.arrival {
-        plan.arrival = text.parse().map_err(|error| usage(&error))?;
-    }
-    if let Some(text) = &settings.timeout {
-        plan.timeout_s = duration::parse(text).map_err(|error| usage(&error))?.as_secs_f64();
-    }
-    if let Some(text) = &settings.workload {
-        plan.workload = workload(text)?;
-    }
-    Ok(())
+    let (plan, chosen) =
+        Plan::sized_for(&scenario, host).map_err(|error| wrong(named(error, &scenario).to_string()))?;
+    Ok((plan, chosen, file))
 }
 
 /// Checks the name of a workload.
-fn workload(text: &str) -> Result<String, Failure> {
+fn workload(text: &str) -> Result<(), Failure> {
     let names: Vec<&str> = guest::WORKLOADS.iter().map(|(name, _)| *name).collect();
     let known = names.iter().any(|name| name.split('=').next() == text.split('=').next());
     match text.parse::<runtime::Workload>() {
-        Ok(_) => Ok(text.to_owned()),
+        Ok(_) => Ok(()),
         Err(error) if known => Err(Failure::Usage(error.to_string())),
         Err(_) => Err(Failure::Usage(nearest::unknown("workload", text, &names))),
     }

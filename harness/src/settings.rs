@@ -3,16 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use crate::failure::Failure;
-use crate::nearest;
+use crate::{duration, nearest};
 
 /// The file of settings looked for in the working directory.
 pub const FILE: &str = "bench.toml";
 
 /// Everything that can be set. `None`: not set here.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Backends to start instances with, or families of them (`vm` = vm:direct)
@@ -66,6 +67,11 @@ pub struct Settings {
     /// Folder for the run (default: a new one in bench-results/)
     #[arg(long, env = "BENCH_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// Names of what was set by flag or environment, and so for this run alone.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub flags: Vec<String>,
 }
 
 impl Settings {
@@ -77,10 +83,37 @@ impl Settings {
         check_environment(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))?;
         let path = folder.join(FILE);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(self.or(Settings::from_toml(&text, &path)?)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self),
+            Ok(text) => Ok(self.marked()?.or(Settings::from_toml(&text, &path)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.marked(),
             Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
         }
+    }
+
+    /// What is set, as keys of a plan.
+    ///
+    /// # Errors
+    /// A duration that is none.
+    pub fn changes(&self) -> Result<Table, Failure> {
+        let cannot = |error: toml::ser::Error| Failure::Cannot(format!("cannot write the settings: {error}"));
+        let mut table = Table::try_from(self).map_err(cannot)?;
+        table.remove("out");
+        if table.remove("timeout").is_some()
+            && let Some(text) = &self.timeout
+        {
+            let timeout = duration::parse(text).map_err(Failure::Usage)?;
+            table.insert("timeout_s".into(), timeout.as_secs_f64().into());
+        }
+        Ok(table)
+    }
+
+    /// Whether `key` of a plan was set by flag or environment.
+    pub fn is_flag(&self, key: &str) -> bool {
+        self.flags.iter().any(|flag| flag == key)
+    }
+
+    fn marked(mut self) -> Result<Settings, Failure> {
+        self.flags = self.changes()?.keys().cloned().collect();
+        Ok(self)
     }
 
     fn from_toml(text: &str, path: &Path) -> Result<Settings, Failure> {
@@ -106,6 +139,7 @@ impl Settings {
             seed: self.seed.or(other.seed),
             timeout: self.timeout.or(other.timeout),
             out: self.out.or(other.out),
+            flags: self.flags,
         }
     }
 }

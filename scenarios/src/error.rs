@@ -11,6 +11,20 @@ pub enum Error {
         /// What is wrong with its value, and what would be right.
         problem: String,
     },
+    /// There is no such scenario.
+    #[error("there is no scenario {0:?}")]
+    NoScenario(String),
+    /// The plan has a key that its scenario does not know.
+    #[error("there is no key {key:?}")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// Those there are.
+        known: Vec<&'static str>,
+    },
+    /// The plan cannot be written down.
+    #[error("cannot write the plan as TOML: {0}")]
+    Unwritable(#[from] toml::ser::Error),
     /// The plan's text cannot be read.
     #[error("cannot read the plan: {0}")]
     Toml(#[from] toml::de::Error),

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use runtime::vm;
+use scenarios::SCENARIOS;
 
 use crate::failure::Failure;
-use crate::scenario::SCENARIOS;
 use crate::select;
 
 /// Writes scenarios, backends (with why not, where one cannot be used here) and workloads.

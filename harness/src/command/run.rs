@@ -8,8 +8,7 @@ use results::record::{Run, SCHEMA_VERSION};
 use results::{RunFolder, Summary};
 use runtime::Backend;
 use runtime::image::{Image, Store};
-use scenarios::boot_storm::{self, Completion};
-use scenarios::{Progress, Stop};
+use scenarios::{Completion, Progress, Stage, Stop};
 
 use crate::cli::RunArgs;
 use crate::failure::{self, Failure};
@@ -30,8 +29,8 @@ const RESULTS: &str = "bench-results";
 pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let settings = args.settings.clone().or_file(Path::new("."))?;
     let resolved = scenario::resolve(&args, &settings, &host::size())?;
-    let options = resolved.plan.vm_options().map_err(|error| Failure::Usage(error.to_string()))?;
-    let backends = select::backends(&resolved.plan.on, &options)?;
+    let options = resolved.plan.launch().vm_options().map_err(|error| Failure::Usage(error.to_string()))?;
+    let backends = select::backends(&resolved.plan.launch().on, &options)?;
     let asked_for: Vec<String> = backends.iter().map(|backend| backend.id()).collect();
     let (backends, unavailable) = present(backends, resolved.backends_named)?;
     if args.dry_run {
@@ -71,26 +70,17 @@ fn dry_run(
     unavailable: &Unavailable,
     out: &mut impl Write,
 ) -> Result<u8, Failure> {
-    let plan = &resolved.plan;
-    let text = toml::to_string(plan)
-        .map_err(|error| Failure::Usage(format!("the plan cannot be written as TOML: {error}")))?;
+    let text = resolved.plan.to_table().map_err(|error| Failure::Cannot(error.to_string()))?;
     for chosen in &resolved.chosen {
         writeln!(out, "# chosen: {chosen}")?;
     }
     for backend in backends {
-        let (counted, warmup) = (plan.storms, plan.warmup);
-        let attempts = u64::from(plan.instances) * (u64::from(counted) + u64::from(warmup));
-        writeln!(
-            out,
-            "# would run: {}: {counted} storms and {warmup} warm-up of {} instances, {attempts} attempts",
-            backend.id(),
-            plan.instances
-        )?;
+        writeln!(out, "# would run: {}: {}", backend.id(), resolved.plan.would_do())?;
     }
     for (backend, why) in unavailable {
         writeln!(out, "# would leave out: {backend}: {why}")?;
     }
-    write!(out, "scenario = {:?}\n{text}", resolved.scenario)?;
+    write!(out, "scenario = {:?}\n{text}", resolved.plan.scenario())?;
     Ok(0)
 }
 
@@ -103,7 +93,7 @@ fn carry_out(
     out: &mut impl Write,
 ) -> Result<u8, Failure> {
     let session = Session::begin()?;
-    let image = image(&resolved.plan.image, &session.context.cache_dir)?;
+    let image = image(&resolved.plan.launch().image, &session.context.cache_dir)?;
     let mut run = describe(resolved, asked_for, unavailable, &session);
     let path = path(settings, &run);
     let folder = RunFolder::create(&path, &run).map_err(|error| Failure::Cannot(error.to_string()))?;
@@ -120,16 +110,15 @@ fn carry_out(
         display.show(Progress::Unavailable { backend: backend.clone(), reason: reason.clone() });
     }
     let mut rows = FolderRows::new(&folder);
-    let done = boot_storm::run(
-        &resolved.plan,
+    let done = resolved.plan.run(Stage {
         backends,
-        &session.context,
-        &image,
-        &mut rows,
-        &mut run,
-        &stop,
-        &mut |progress| display.show(progress),
-    );
+        context: &session.context,
+        image: &image,
+        rows: &mut rows,
+        run: &mut run,
+        stop: &stop,
+        progress: &mut |progress| display.show(progress),
+    });
     display.finish();
     let completion = done.map_err(|error| {
         if resolved.backends_named && matches!(error, scenarios::Error::NothingToRun(_)) {
@@ -169,11 +158,11 @@ fn describe(resolved: &Resolved, backends: Vec<String>, unavailable: Unavailable
     Run {
         schema_version: SCHEMA_VERSION,
         id: session.context.run_id.clone(),
-        scenario: resolved.scenario.to_owned(),
+        scenario: resolved.plan.scenario().to_owned(),
         began_at: time::now_utc(),
         epoch_ns: runtime::clock::now_ns(),
         plan,
-        seed: resolved.plan.seed,
+        seed: resolved.plan.launch().seed,
         argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         versions: host::versions(),
         host,
@@ -195,9 +184,11 @@ fn host_of(
 ) -> BTreeMap<String, serde_json::Value> {
     let mut host = host::fingerprint(Path::new("/"));
     if backends.iter().any(|id| id.starts_with("vm:")) {
-        let choice = resolved.plan.vm_options().map_err(|error| error.to_string()).and_then(|options| {
-            runtime::vm::accelerator(&options, &session.context.cache_dir).map_err(|error| error.to_string())
-        });
+        let choice =
+            resolved.plan.launch().vm_options().map_err(|error| error.to_string()).and_then(|options| {
+                runtime::vm::accelerator(&options, &session.context.cache_dir)
+                    .map_err(|error| error.to_string())
+            });
         let (accelerator, how) = match choice {
             Ok(choice) => (Some(choice.accel.name()), choice.how),
             Err(error) => (None, error),

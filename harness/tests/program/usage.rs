@@ -88,7 +88,7 @@ fn a_wrong_key_in_a_file_is_answered_with_the_nearest() {
     assert!(said_of_settings.err.contains("bench.toml") && said_of_settings.err.contains("\"instances\""));
 
     std::fs::remove_file(folder.path().join("bench.toml")).unwrap();
-    std::fs::write(folder.path().join("my.toml"), "strorms = 3\n").unwrap();
+    std::fs::write(folder.path().join("my.toml"), "scenario = \"boot-storm\"\nstrorms = 3\n").unwrap();
     let said_of_plan = said(bench(folder.path()).args(["run", "my.toml", "--dry-run"]));
     assert_eq!(said_of_plan.code, Some(2));
     assert!(

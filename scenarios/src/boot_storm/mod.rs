@@ -1,19 +1,14 @@
 //! Boot storms: many instances asked for at once, or at a rate, on each backend in turn.
 
-mod arrival;
-mod attempt;
-mod crew;
-mod ledger;
 mod order;
 mod plan;
 mod run;
-mod selftest;
-mod settle;
-mod storm;
 
-pub use arrival::{Arrival, ParseArrivalError};
-pub use plan::{DEFAULT, HostSize, Plan};
-pub use run::{Completion, run};
+pub use plan::{DEFAULT, Plan};
+pub use run::run;
+
+/// Name of the scenario.
+pub const NAME: &str = "boot-storm";
 
 #[cfg(test)]
 mod tests;

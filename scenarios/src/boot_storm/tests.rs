@@ -10,7 +10,7 @@ use runtime::watch::Watch;
 use runtime::{Backend, RunContext};
 
 use super::*;
-use crate::{Error, Progress, Rows, Stop};
+use crate::{Arrival, Completion, Error, Progress, Rows, Stage, Stop};
 
 /// Keeps rows in memory, and fails from the given number of attempts on.
 #[derive(Default)]
@@ -55,14 +55,14 @@ struct Trial {
 }
 
 fn plan(on: &str, instances: u32, storms: u32) -> Plan {
-    let mut plan = Plan::from_toml(DEFAULT).expect("default plan");
-    plan.on = vec![on.into()];
+    let mut plan = Plan::standard().expect("default plan");
+    plan.launch.on = vec![on.into()];
     plan.instances = instances;
     plan.storms = storms;
     plan.warmup = 0;
-    plan.workload = "ready".into();
-    plan.seed = 42;
-    plan.settle_s = 0.0;
+    plan.launch.workload = "ready".into();
+    plan.launch.seed = 42;
+    plan.launch.settle_s = 0.0;
     plan
 }
 
@@ -75,6 +75,7 @@ fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl FnMut(Progre
         watch: std::sync::Arc::new(Watch::start().expect("stamper")),
     };
     let backends: Vec<Box<dyn Backend>> = plan
+        .launch
         .on
         .iter()
         .map(|name| {
@@ -89,12 +90,12 @@ fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl FnMut(Progre
         began_at: String::new(),
         epoch_ns: now_ns(),
         plan: serde_json::Value::Null,
-        seed: plan.seed,
+        seed: plan.launch.seed,
         argv: Vec::new(),
         versions: Default::default(),
         host: Default::default(),
         configs: Default::default(),
-        backends: plan.on.clone(),
+        backends: plan.launch.on.clone(),
         unavailable: Default::default(),
         warmup_storms: Vec::new(),
         self_test: Default::default(),
@@ -103,8 +104,18 @@ fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl FnMut(Progre
     };
     let mut memory = memory;
     let image = Image::builtin();
-    let result =
-        super::run(plan, backends, &context, &image, &mut memory, &mut run, stop, &mut |it| heard(it));
+    let result = super::run(
+        plan,
+        Stage {
+            backends,
+            context: &context,
+            image: &image,
+            rows: &mut memory,
+            run: &mut run,
+            stop,
+            progress: &mut |it| heard(it),
+        },
+    );
     Trial { result, memory, run }
 }
 
@@ -121,7 +132,7 @@ fn each_once(attempts: &[Attempt], storm: u32, instances: u32) {
 #[test]
 fn every_attempt_is_a_row_and_the_totals_reconcile() {
     let mut plan = plan("fake:ready=5ms,jitter=2ms,fail=0.1,hang=0.1,die=0.1", 100, 3);
-    plan.timeout_s = 0.3;
+    plan.launch.timeout_s = 0.3;
     let (mut ready, mut other, mut ended) = (0, 0, 0);
     let trial = try_it(&plan, Memory::default(), &Stop::new(), |progress| match progress {
         Progress::StormEnded { ready: r, other: o, .. } => {
@@ -253,9 +264,9 @@ fn serial_attempts_do_not_overlap() {
 fn seeds_reproduce_the_order_and_warm_up_is_marked() {
     let order = |seed| {
         let mut plan = plan("fake:ready=1ms", 1, 6);
-        plan.on.push("fake:ready=2ms".into());
+        plan.launch.on.push("fake:ready=2ms".into());
         plan.warmup = 1;
-        plan.seed = seed;
+        plan.launch.seed = seed;
         let trial = quietly(&plan);
         assert_eq!(trial.run.warmup_storms, [0, 1]);
         assert_eq!(trial.run.configs.len(), 2);
@@ -269,7 +280,7 @@ fn seeds_reproduce_the_order_and_warm_up_is_marked() {
 fn a_backend_that_cannot_be_prepared_is_recorded_and_the_others_run() {
     let mut plan = plan("fake:nonsense", 2, 1);
     assert!(matches!(quietly(&plan).result, Err(Error::NothingToRun(_))));
-    plan.on.push("fake:ready=1ms".into());
+    plan.launch.on.push("fake:ready=1ms".into());
     let trial = quietly(&plan);
     assert!(trial.run.unavailable["fake:nonsense"].contains("nonsense"));
     assert_eq!(trial.memory.attempts.len(), 2);

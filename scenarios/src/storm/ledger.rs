@@ -8,16 +8,16 @@ use crate::{Error, Rows};
 
 /// Writes rows until the first that cannot be written; what comes after that is dropped and the
 /// storm under way is told to end.
-pub(super) struct Ledger<'a> {
+pub(crate) struct Ledger<'a> {
     folder: &'a mut dyn Rows,
     /// Samples of the host, from the sampler's thread.
-    pub(super) samples: UnboundedReceiver<HostSample>,
+    pub(crate) samples: UnboundedReceiver<HostSample>,
     epoch_ns: u64,
     broken: Option<Error>,
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         folder: &'a mut dyn Rows,
         samples: UnboundedReceiver<HostSample>,
         epoch_ns: u64,
@@ -33,27 +33,27 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    pub(super) fn host(&mut self, sample: &HostSample) {
+    pub(crate) fn host(&mut self, sample: &HostSample) {
         self.write(|folder| folder.host(sample));
     }
 
-    pub(super) fn update(&mut self, run: &Run) {
+    pub(crate) fn update(&mut self, run: &Run) {
         self.write(|folder| folder.update(run));
     }
 
     /// Writes the samples that wait.
-    pub(super) fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Ok(sample) = self.samples.try_recv() {
             self.host(&sample);
         }
     }
 
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken.is_some()
     }
 
     /// The first failure to write, if there was one.
-    pub(super) fn close(self) -> Result<(), Error> {
+    pub(crate) fn close(self) -> Result<(), Error> {
         self.broken.map_or(Ok(()), Err)
     }
 

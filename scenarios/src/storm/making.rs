@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use guest::Workload;
 use results::record::Outcome;
 use runtime::clock::now_ns;
-use runtime::{Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, Prepared, Stamped};
+use runtime::{Event, EventSink, Instance, InstanceName, LaunchSpec, Stamped};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::attempt::{Place, Progressing, Target};
-use super::crew::{Crew, Job, Note};
+use super::crew::{Job, Note};
 use super::ledger::Ledger;
-use crate::{Progress, Stop};
+use super::order::{Aftermath, Field, Order};
+use crate::Progress;
 
 /// After an instance's end, its last words may still be on their way.
 const LAST_WORDS_NS: u64 = 100_000_000;
@@ -23,41 +23,6 @@ const GIVE_UP_NS: u64 = 30_000_000_000;
 
 /// Time for the scheduler's thread to start before the first attempt is due.
 const LEAD_NS: u64 = 5_000_000;
-
-/// What a storm is made of.
-pub(super) struct Order {
-    pub(super) storm: u32,
-    pub(super) backend: String,
-    pub(super) config: String,
-    pub(super) prepared: Arc<dyn Prepared>,
-    pub(super) workload: Workload,
-    pub(super) limits: Limits,
-    /// Due instants after the storm's begin; `None` = serial.
-    pub(super) offsets_ns: Option<Vec<u64>>,
-    pub(super) instances: u32,
-    pub(super) timeout_ns: u64,
-    pub(super) stall_ns: u64,
-}
-
-/// What a storm needs of its surroundings.
-pub(super) struct Field<'a> {
-    pub(super) crew: &'a Crew,
-    pub(super) watch: &'a runtime::watch::Watch,
-    pub(super) stop: &'a Stop,
-    pub(super) progress: &'a mut dyn FnMut(Progress),
-}
-
-/// What is known when it is over.
-#[derive(Debug, Default)]
-pub(super) struct Aftermath {
-    pub(super) ready: u32,
-    pub(super) other: u32,
-    pub(super) lasted_ns: u64,
-    /// Start → target of those that got there.
-    pub(super) latencies_ns: Vec<u64>,
-    pub(super) stamping_delays_ns: Vec<u64>,
-    pub(super) warnings: Vec<String>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -103,7 +68,7 @@ struct Storm<'a, 'f> {
 }
 
 /// Makes the storm. Rows go to `ledger`, or nowhere where it is a rehearsal.
-pub(super) async fn make(
+pub(crate) async fn make(
     order: &Order,
     field: &mut Field<'_>,
     ledger: &mut Ledger<'_>,

@@ -10,7 +10,7 @@ use runtime::{Backend, Limits, RunContext};
 use serde_json::{Value, json};
 
 use super::ledger::Ledger;
-use super::storm::{self, Field, Order};
+use super::order::{Field, Order};
 use crate::Error;
 use crate::clock::{quantile, sleep_until_ns};
 
@@ -21,7 +21,7 @@ const INJECTED_NS: u64 = 20_000_000;
 const REHEARSED: u32 = 8;
 
 /// How late a sleep to an instant ends: the resolution of the schedule.
-pub(super) fn timer_resolution() -> Value {
+pub(crate) fn timer_resolution() -> Value {
     let mut late_ns: Vec<u64> = (0..50)
         .map(|_| {
             let due_ns = now_ns() + 1_000_000;
@@ -33,7 +33,7 @@ pub(super) fn timer_resolution() -> Value {
 }
 
 /// Starts fake instances that get ready after a known time, and says what was measured.
-pub(super) async fn injected_delay(
+pub(crate) async fn injected_delay(
     context: &RunContext,
     field: &mut Field<'_>,
     ledger: &mut Ledger<'_>,
@@ -55,7 +55,7 @@ pub(super) async fn injected_delay(
         stall_ns: 0,
     };
     let mut aftermath =
-        storm::make(&order, field, ledger, true).await.map_err(Error::system("start the scheduler"))?;
+        super::make(&order, field, ledger, true).await.map_err(Error::system("start the scheduler"))?;
     aftermath.latencies_ns.sort_unstable();
     Ok(json!({
         "injected_ns": INJECTED_NS,
@@ -66,7 +66,7 @@ pub(super) async fn injected_delay(
 }
 
 /// Count and quantiles of `values_ns`.
-pub(super) fn spread(values_ns: &mut [u64]) -> Value {
+pub(crate) fn spread(values_ns: &mut [u64]) -> Value {
     values_ns.sort_unstable();
     json!({
         "n": values_ns.len(),

@@ -28,11 +28,11 @@ pub(super) enum Note {
 
 /// One launch to be made.
 pub(super) struct Job {
-    pub(super) prepared: Arc<dyn Prepared>,
-    pub(super) spec: LaunchSpec,
-    pub(super) events: EventSink,
-    pub(super) called_off: Arc<AtomicBool>,
-    pub(super) notes: UnboundedSender<Note>,
+    pub(crate) prepared: Arc<dyn Prepared>,
+    pub(crate) spec: LaunchSpec,
+    pub(crate) events: EventSink,
+    pub(crate) called_off: Arc<AtomicBool>,
+    pub(crate) notes: UnboundedSender<Note>,
 }
 
 struct StopJob {
@@ -43,16 +43,22 @@ struct StopJob {
 
 /// Launchers and stoppers. The launchers live as long as this does: the kernel sends the
 /// parent-death signal when the thread that made a child ends (prctl(2)).
-pub(super) struct Crew {
+pub(crate) struct Crew {
     jobs: Sender<Job>,
     stops: Sender<StopJob>,
     live: Arc<AtomicU64>,
 }
 
 impl Crew {
+    /// As many launchers as this host's processors can keep busy; see [`Crew::start`].
+    pub(crate) fn for_host(live: Arc<AtomicU64>) -> io::Result<Crew> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Crew::start((2 * cores).clamp(4, 32), live)
+    }
+
     /// Starts `launchers` threads for launching and as many for stopping; `live` counts what was
     /// started and is not yet stopped.
-    pub(super) fn start(launchers: usize, live: Arc<AtomicU64>) -> io::Result<Crew> {
+    pub(crate) fn start(launchers: usize, live: Arc<AtomicU64>) -> io::Result<Crew> {
         let (jobs, received) = channel::<Job>();
         let received = Arc::new(Mutex::new(received));
         let (stops, to_stop) = channel::<StopJob>();
@@ -113,7 +119,7 @@ impl Crew {
     }
 
     /// Instances started and not yet stopped.
-    pub(super) fn live(&self) -> u64 {
+    pub(crate) fn live(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
     }
 }

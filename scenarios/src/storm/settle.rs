@@ -22,13 +22,13 @@ const QUIET_LOOKS: u32 = 2;
 const TOLERANCE: f64 = 0.15;
 
 /// How a wait went.
-pub(super) struct Settled {
-    pub(super) waited_ns: u64,
-    pub(super) quiet: bool,
+pub(crate) struct Settled {
+    pub(crate) waited_ns: u64,
+    pub(crate) quiet: bool,
 }
 
 /// Waits until CPU use is near `baseline_ratio` again, for `most_ns` at the longest.
-pub(super) async fn settle(
+pub(crate) async fn settle(
     baseline_ratio: f64,
     most_ns: u64,
     ledger: &mut Ledger<'_>,
@@ -47,7 +47,7 @@ pub(super) async fn settle(
 }
 
 /// CPU use of the host during `lasting`.
-pub(super) async fn look(lasting: Duration, ledger: &mut Ledger<'_>, stop: &Stop) -> Option<f64> {
+pub(crate) async fn look(lasting: Duration, ledger: &mut Ledger<'_>, stop: &Stop) -> Option<f64> {
     let before = Counters::read(Path::new("/"));
     tokio::select! {
         () = tokio::time::sleep(lasting) => {}

@@ -1,0 +1,72 @@
+//! A backend that takes part in a scenario, prepared.
+
+use std::sync::Arc;
+
+use results::record::Run;
+use runtime::image::Image;
+use runtime::{Backend, Prepared, RunContext};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Launch, Progress};
+
+/// A backend that takes part.
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    /// Hash of the full launch configuration, spelled out in `run.json`.
+    pub(crate) config: String,
+    pub(crate) prepared: Arc<dyn Prepared>,
+}
+
+/// Prepares `backends`; those that cannot be are recorded in `run` with the reason.
+///
+/// # Errors
+/// Where none is left.
+pub(crate) fn prepare(
+    launch: &Launch,
+    backends: &[Box<dyn Backend>],
+    context: &RunContext,
+    image: &Image,
+    run: &mut Run,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Contender>, Error> {
+    let mut contenders = Vec::new();
+    for backend in backends {
+        let name = backend.id();
+        progress(Progress::Preparing { backend: name.clone() });
+        match backend.prepare(context, image) {
+            Ok(prepared) => {
+                let full = json!({
+                    "backend": name,
+                    "launch": prepared.config(),
+                    "image": image.digest,
+                    "workload": launch.workload,
+                    "command": launch.command,
+                    "memory_bytes": launch.memory_bytes,
+                    "cpus": launch.cpus,
+                    "pids": launch.pids,
+                });
+                let config = hash(&full);
+                run.configs.insert(config.clone(), full);
+                contenders.push(Contender { name, config, prepared });
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                run.unavailable.insert(name.clone(), reason.clone());
+                progress(Progress::Unavailable { backend: name, reason });
+            }
+        }
+    }
+    if contenders.is_empty() {
+        let reasons: Vec<String> =
+            run.unavailable.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+        return Err(Error::NothingToRun(reasons.join("; ")));
+    }
+    Ok(contenders)
+}
+
+/// SHA-256 over the JSON text, whose keys serde_json sorts; 16 digits tell configurations of a run apart.
+fn hash(config: &Value) -> String {
+    let digest = Sha256::digest(config.to_string().as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

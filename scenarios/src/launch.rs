@@ -1,0 +1,151 @@
+//! What every scenario's plan says of the instances it starts.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+
+use guest::Workload;
+use runtime::{Limits, vm};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// What is started, on what, from what, within which limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Backends or families, in the order asked for.
+    pub on: Vec<String>,
+    /// `ready`, `http`, `memory=SIZE`, `cpu` or `command`.
+    pub workload: String,
+    /// For the workload `command`: program and arguments; empty = the image's own.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Seed of everything random; 0 = make one up ([`Launch::resolve_seed`]).
+    #[serde(default)]
+    pub seed: u64,
+    /// Deadline of an attempt in seconds after it was begun.
+    pub timeout_s: f64,
+    /// Longest wait for the host to become quiet before something is measured, in seconds.
+    pub settle_s: f64,
+    /// Image reference.
+    pub image: String,
+    /// `auto`, `kvm` or `tcg`.
+    pub accel: String,
+    /// `microvm`, `pc` or `q35`.
+    pub machine: String,
+    /// Guest kernel; found where absent.
+    #[serde(default)]
+    pub kernel: Option<PathBuf>,
+    /// Memory limit of an instance in bytes; for a VM the size of its RAM.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Processor limit of an instance.
+    #[serde(default)]
+    pub cpus: Option<f64>,
+    /// Limit of processes and threads of an instance.
+    #[serde(default)]
+    pub pids: Option<u64>,
+}
+
+impl Launch {
+    /// Its keys in a plan.
+    pub(crate) const KEYS: &[&str] = &[
+        "on",
+        "workload",
+        "command",
+        "seed",
+        "timeout_s",
+        "settle_s",
+        "image",
+        "accel",
+        "machine",
+        "kernel",
+        "memory_bytes",
+        "cpus",
+        "pids",
+    ];
+
+    /// Makes up a seed where none was given. Below 2^53, so that every JSON reader keeps it.
+    pub fn resolve_seed(&mut self) {
+        while self.seed == 0 {
+            // The standard library's hasher keys come from the system's entropy.
+            self.seed = RandomState::new().build_hasher().finish() >> 32;
+        }
+    }
+
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// The first key whose value makes no sense.
+    pub fn validate(&self) -> Result<(), Error> {
+        let bad = |key, problem: String| Err(Error::Plan { key, problem });
+        if self.on.is_empty() {
+            return bad("on", "no backend given; try process,container,vm".into());
+        }
+        if let Some(twice) = self.on.iter().enumerate().find(|(at, name)| self.on[..*at].contains(name)) {
+            return bad("on", format!("{:?} is given twice", twice.1));
+        }
+        for (key, seconds, least) in [("timeout_s", self.timeout_s, 1e-3), ("settle_s", self.settle_s, 0.0)] {
+            if !(least..=86_400.0).contains(&seconds) {
+                return bad(key, format!("{seconds} is not within {least} s to a day"));
+            }
+        }
+        if let Some(cpus) = self.cpus
+            && !(0.001..=1024.0).contains(&cpus)
+        {
+            return bad("cpus", format!("{cpus} is not within 0.001 to 1024"));
+        }
+        if self.memory_bytes == Some(0) || self.pids == Some(0) {
+            let key = if self.pids == Some(0) { "pids" } else { "memory_bytes" };
+            return bad(key, "a limit of 0 leaves nothing to start with".into());
+        }
+        if !self.command.is_empty() && self.workload != "command" {
+            return bad("command", format!("given, but the workload is {:?}", self.workload));
+        }
+        self.parsed_workload()?;
+        self.vm_options()?;
+        Ok(())
+    }
+
+    /// The workload with its command.
+    ///
+    /// # Errors
+    /// Where it names none.
+    pub fn parsed_workload(&self) -> Result<Workload, Error> {
+        match self.workload.parse() {
+            Ok(Workload::Command { .. }) => Ok(Workload::Command { argv: self.command.clone() }),
+            Ok(workload) => Ok(workload),
+            Err(error) => Err(Error::Plan { key: "workload", problem: format!("{error}") }),
+        }
+    }
+
+    /// What VM backends are told.
+    ///
+    /// # Errors
+    /// Where accelerator or machine are not known.
+    pub fn vm_options(&self) -> Result<vm::Options, Error> {
+        let accel = vm::Accel::from_name(&self.accel).ok_or_else(|| Error::Plan {
+            key: "accel",
+            problem: format!("{:?} is not auto, kvm or tcg", self.accel),
+        })?;
+        let machine = vm::Machine::from_name(&self.machine).ok_or_else(|| Error::Plan {
+            key: "machine",
+            problem: format!("{:?} is not microvm, pc or q35", self.machine),
+        })?;
+        Ok(vm::Options { accel, machine, kernel: self.kernel.clone() })
+    }
+
+    /// Limits of each instance.
+    pub fn limits(&self) -> Limits {
+        Limits { memory_bytes: self.memory_bytes, cpus: self.cpus, pids: self.pids }
+    }
+
+    /// The deadline of an attempt in nanoseconds.
+    pub(crate) fn timeout_ns(&self) -> u64 {
+        (self.timeout_s * 1e9) as u64
+    }
+
+    /// The longest wait for a quiet host in nanoseconds.
+    pub(crate) fn settle_ns(&self) -> u64 {
+        (self.settle_s * 1e9) as u64
+    }
+}

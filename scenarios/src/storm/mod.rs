@@ -1,0 +1,18 @@
+//! One storm: its attempts are launched when they are due, watched, judged, stopped and written down.
+
+mod arrival;
+mod attempt;
+mod crew;
+mod ledger;
+mod making;
+mod order;
+mod selftest;
+mod settle;
+
+pub use arrival::Arrival;
+pub(crate) use crew::Crew;
+pub(crate) use ledger::Ledger;
+pub(crate) use making::make;
+pub(crate) use order::{Field, Order};
+pub(crate) use selftest::{injected_delay, spread, timer_resolution};
+pub(crate) use settle::{look, settle};

@@ -1,0 +1,44 @@
+//! What a storm is asked to do, with what, and what is known when it is over.
+
+use std::sync::Arc;
+
+use guest::Workload;
+use runtime::{Limits, Prepared};
+
+use super::crew::Crew;
+use crate::{Progress, Stop};
+
+/// What a storm is made of.
+pub(crate) struct Order {
+    pub(crate) storm: u32,
+    pub(crate) backend: String,
+    pub(crate) config: String,
+    pub(crate) prepared: Arc<dyn Prepared>,
+    pub(crate) workload: Workload,
+    pub(crate) limits: Limits,
+    /// Due instants after the storm's begin; `None` = serial.
+    pub(crate) offsets_ns: Option<Vec<u64>>,
+    pub(crate) instances: u32,
+    pub(crate) timeout_ns: u64,
+    pub(crate) stall_ns: u64,
+}
+
+/// What a storm needs of its surroundings.
+pub(crate) struct Field<'a> {
+    pub(crate) crew: &'a Crew,
+    pub(crate) watch: &'a runtime::watch::Watch,
+    pub(crate) stop: &'a Stop,
+    pub(crate) progress: &'a mut dyn FnMut(Progress),
+}
+
+/// What is known when it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Aftermath {
+    pub(crate) ready: u32,
+    pub(crate) other: u32,
+    pub(crate) lasted_ns: u64,
+    /// Start → target of those that got there.
+    pub(crate) latencies_ns: Vec<u64>,
+    pub(crate) stamping_delays_ns: Vec<u64>,
+    pub(crate) warnings: Vec<String>,
+}
