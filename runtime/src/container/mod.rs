@@ -7,6 +7,7 @@
 mod child;
 mod instance;
 mod report;
+pub mod setup;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
