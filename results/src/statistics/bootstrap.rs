@@ -7,14 +7,15 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::order_statistic::resampled_median;
 use super::{CONFIDENCE, Estimate, quantile, sorted};
 
 /// Fewest storms an interval over storms is given for.
 const FEWEST_STORMS: usize = 3;
-/// Resamples, unless the sample is huge.
+/// Resamples.
 const RESAMPLES: usize = 2000;
-/// Draws in all after which fewer resamples are made (not below a tenth).
-const MOST_DRAWS: usize = 20_000_000;
+/// Pairs of storms looked at in all after which fewer resamples are made (not below a tenth).
+const MOST_PAIRS: usize = 50_000_000;
 
 /// A seeded source of resamples.
 #[derive(Debug)]
@@ -28,16 +29,14 @@ impl Bootstrap {
         Bootstrap { rng: StdRng::seed_from_u64(seed) }
     }
 
-    /// Median of the storms' medians in one resample.
-    fn resample(&mut self, storms: &[Vec<f64>]) -> f64 {
-        let medians = (0..storms.len())
+    /// Medians of the storms of one resample, each storm's instances resampled as well.
+    fn resample(&mut self, storms: &[Vec<f64>]) -> Vec<f64> {
+        (0..storms.len())
             .map(|_| {
-                let storm = &storms[self.rng.random_range(0..storms.len())];
-                let drawn = (0..storm.len()).map(|_| storm[self.rng.random_range(0..storm.len())]).collect();
-                median(drawn)
+                let storm = self.rng.random_range(0..storms.len());
+                resampled_median(&storms[storm], &mut self.rng)
             })
-            .collect();
-        median(medians)
+            .collect()
     }
 }
 
@@ -45,10 +44,10 @@ impl Bootstrap {
 /// latencies; empty ones are left out.
 pub fn storm_median(storms: &[Vec<f64>], bootstrap: &mut Bootstrap) -> Estimate {
     let storms = filled(storms);
-    let value = median(storms.iter().cloned().map(median).collect());
     if storms.is_empty() {
         return Estimate::none("no storm");
     }
+    let value = median(medians(&storms));
     if !value.is_finite() {
         return Estimate::none("falls among attempts that never got there");
     }
@@ -56,35 +55,79 @@ pub fn storm_median(storms: &[Vec<f64>], bootstrap: &mut Bootstrap) -> Estimate 
         let reason = format!("an interval needs {FEWEST_STORMS} storms, has {}", storms.len());
         return Estimate { value: Some(value), reason, ..Estimate::default() };
     }
-    let draws = (0..resamples(&storms)).map(|_| bootstrap.resample(&storms)).collect();
-    with_interval(value, draws)
+    with_interval(value, (0..RESAMPLES).map(|_| median(bootstrap.resample(&storms))).collect())
 }
 
 /// Ratio of the storm medians of `storms` to those of `reference`, with its bootstrap interval.
 pub fn storm_ratio(storms: &[Vec<f64>], reference: &[Vec<f64>], bootstrap: &mut Bootstrap) -> Estimate {
+    contrast(storms, reference, ratio_of_medians, bootstrap)
+}
+
+/// The factor by which `storms` are above `reference`: the Hodges–Lehmann estimate of a shift, on
+/// the log scale, which is the median of the ratios of all pairs of storms, with its bootstrap
+/// interval. Assumes that a change multiplies; of the estimators that outliers cannot carry away
+/// it loses least (5 % against the mean where noise is normal, the median of medians 36 %;
+/// Hodges & Lehmann, *Ann. Math. Stat.* 34 (1963) 598).
+pub fn shift_ratio(storms: &[Vec<f64>], reference: &[Vec<f64>], bootstrap: &mut Bootstrap) -> Estimate {
+    contrast(storms, reference, median_of_ratios, bootstrap)
+}
+
+/// By how much `storms` are above `reference`, one value each: difference of the means, with its
+/// bootstrap interval over storms. For shares, whose medians are mostly 0.
+pub fn mean_difference(values: &[f64], reference: &[f64], bootstrap: &mut Bootstrap) -> Estimate {
+    let one_by_one = |values: &[f64]| values.iter().map(|value| vec![*value]).collect::<Vec<_>>();
+    contrast(&one_by_one(values), &one_by_one(reference), difference_of_means, bootstrap)
+}
+
+/// Two groups of storms set against each other by `statistic`, a function of their medians.
+fn contrast(
+    storms: &[Vec<f64>],
+    reference: &[Vec<f64>],
+    statistic: fn(&[f64], &[f64]) -> f64,
+    bootstrap: &mut Bootstrap,
+) -> Estimate {
     let (storms, reference) = (filled(storms), filled(reference));
     if storms.is_empty() || reference.is_empty() {
         return Estimate::none("no storm to compare with");
     }
-    let below = median(reference.iter().cloned().map(median).collect());
-    let above = median(storms.iter().cloned().map(median).collect());
-    if !below.is_finite() || !above.is_finite() || below <= 0.0 {
+    let value = statistic(&medians(&storms), &medians(&reference));
+    if !value.is_finite() {
         return Estimate::none("falls among attempts that never got there");
     }
-    let value = above / below;
-    if storms.len() < FEWEST_STORMS || reference.len() < FEWEST_STORMS {
-        let fewest = storms.len().min(reference.len());
+    let fewest = storms.len().min(reference.len());
+    if fewest < FEWEST_STORMS {
         let reason = format!("an interval needs {FEWEST_STORMS} storms a side, has {fewest}");
         return Estimate { value: Some(value), reason, ..Estimate::default() };
     }
-    let draws = (0..resamples(&storms).min(resamples(&reference)))
+    let pairs = storms.len() * reference.len();
+    let resamples = (MOST_PAIRS / pairs).clamp(RESAMPLES / 10, RESAMPLES);
+    let draws = (0..resamples)
         .map(|_| {
-            let (above, below) = (bootstrap.resample(&storms), bootstrap.resample(&reference));
+            let drawn = statistic(&bootstrap.resample(&storms), &bootstrap.resample(&reference));
             // ∞/∞: nothing is known of that ratio but that it is not bounded by this resample.
-            if below.is_finite() { above / below } else { f64::INFINITY }
+            if drawn.is_nan() { f64::INFINITY } else { drawn }
         })
         .collect();
     with_interval(value, draws)
+}
+
+fn difference_of_means(above: &[f64], below: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    mean(above) - mean(below)
+}
+
+fn ratio_of_medians(above: &[f64], below: &[f64]) -> f64 {
+    ratio(median(above.to_vec()), median(below.to_vec()))
+}
+
+fn median_of_ratios(above: &[f64], below: &[f64]) -> f64 {
+    let ratios = above.iter().flat_map(|above| below.iter().map(|below| ratio(*above, *below)));
+    median(ratios.map(|ratio| if ratio.is_nan() { f64::INFINITY } else { ratio }).collect())
+}
+
+/// Not a number where both never got there, or there is nothing to divide by.
+fn ratio(above: f64, below: f64) -> f64 {
+    if below > 0.0 && !(above.is_infinite() && below.is_infinite()) { above / below } else { f64::NAN }
 }
 
 /// Median of any sample; ∞ where it falls on a censored value, or there is none.
@@ -92,13 +135,13 @@ fn median(sample: Vec<f64>) -> f64 {
     quantile(&sorted(sample), 0.5).unwrap_or(f64::INFINITY)
 }
 
-fn filled(storms: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    storms.iter().filter(|storm| !storm.is_empty()).cloned().collect()
+fn medians(storms: &[Vec<f64>]) -> Vec<f64> {
+    storms.iter().map(|storm| quantile(storm, 0.5).unwrap_or(f64::INFINITY)).collect()
 }
 
-fn resamples(storms: &[Vec<f64>]) -> usize {
-    let instances: usize = storms.iter().map(Vec::len).sum();
-    (MOST_DRAWS / instances.max(1)).clamp(RESAMPLES / 10, RESAMPLES)
+/// The storms that have instances, each sorted.
+fn filled(storms: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    storms.iter().filter(|storm| !storm.is_empty()).map(|storm| sorted(storm.clone())).collect()
 }
 
 fn with_interval(value: f64, draws: Vec<f64>) -> Estimate {

@@ -5,14 +5,22 @@
 //! above everything observed, and whatever falls on it is not a number but `None`.
 
 mod bootstrap;
+mod change_point;
 mod ecdf;
+mod holm;
+mod order_statistic;
 mod percentile;
+mod permutation;
 mod shift;
+mod student;
 mod tukey;
 
-pub use bootstrap::{Bootstrap, storm_median, storm_ratio};
+pub use bootstrap::{Bootstrap, mean_difference, shift_ratio, storm_median, storm_ratio};
+pub use change_point::{ChangePoint, change_points};
 pub use ecdf::{Step, ecdf};
+pub use holm::holm;
 pub use percentile::{attempts_needed, percentile, quantile, rank_interval};
+pub use permutation::{Permutation, permutation_test, smallest_p};
 pub use shift::shift;
 pub use tukey::{Fences, Label, Outliers, fences, outliers};
 
@@ -22,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub const CONFIDENCE: f64 = 0.95;
 
 /// A number with its two-sided 95 % interval, or why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Estimate {
     /// The number.
     pub value: Option<f64>,

@@ -32,6 +32,12 @@ pub struct Fences {
 }
 
 impl Fences {
+    /// The far fences, Q1 − 3·IQR and Q3 + 3·IQR: what lies beyond is odd.
+    pub fn far(&self) -> (f64, f64) {
+        let range = self.third_quartile - self.first_quartile;
+        (self.first_quartile - 3.0 * range, self.third_quartile + 3.0 * range)
+    }
+
     /// Label of a value.
     pub fn label(&self, value: f64) -> Label {
         let range = self.third_quartile - self.first_quartile;
