@@ -76,6 +76,7 @@ impl Prepared for PreparedProcess {
             argv: &[c"guest".into(), c"fd:3".into(), word],
             env: &[],
             fds: &[null, null, null, inside.as_fd()],
+            user: None,
         })
         .map_err(Error::system("start the guest program"))?;
         drop(inside);

@@ -14,7 +14,7 @@ const ASIDE: c_int = 64;
 /// Bytes of stack for the child between clone and exec.
 const STACK_BYTES: usize = 64 * 1024;
 /// Most descriptors a child gets.
-const MAX_FDS: usize = 16;
+const MAX_FDS: usize = 32;
 
 /// What to execute and what it gets.
 pub(crate) struct Program<'a> {
@@ -26,6 +26,17 @@ pub(crate) struct Program<'a> {
     pub(crate) env: &'a [CString],
     /// The child's descriptors 0, 1, 2 …: at least the first three.
     pub(crate) fds: &'a [BorrowedFd<'a>],
+    /// Whom it runs as, without a way back; `None` = as this program.
+    pub(crate) user: Option<&'a User>,
+}
+
+/// A user of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: libc::uid_t,
+    pub(crate) gid: libc::gid_t,
+    /// Supplementary groups.
+    pub(crate) groups: Vec<libc::gid_t>,
 }
 
 /// Everything the child touches, made before it exists.
@@ -34,6 +45,7 @@ struct Child {
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
     fds: Vec<OwnedFd>,
+    user: Option<User>,
     parent: libc::pid_t,
     errno: c_int,
 }
@@ -52,6 +64,7 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<OwnedFd> {
         argv: pointers(program.argv),
         env: pointers(program.env),
         fds: fds.collect::<io::Result<_>>()?,
+        user: program.user.cloned(),
         // SAFETY: always succeeds (getpid(2)).
         parent: unsafe { libc::getpid() },
         errno: 0,
@@ -115,6 +128,16 @@ unsafe fn become_program(child: &Child) -> Option<()> {
     // SAFETY: system calls on this child alone; all pointers were prepared by the parent.
     unsafe {
         done(libc::setsid())?;
+        if let Some(user) = &child.user {
+            // The system calls themselves: the C library's functions of these names would change
+            // the parent's threads too (nptl(7)), whose memory this is.
+            let call = |result: libc::c_long| done(result as c_int);
+            call(libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()))?;
+            call(libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid))?;
+            call(libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid))?;
+            done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        }
+        // Behind the change of user, which clears it (prctl(2)).
         done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         // The parent may have ended before the line above: then nobody will send the signal.
         if libc::getppid() != child.parent {

@@ -12,9 +12,10 @@ use guest::{Plan, Workload};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::instance::{self, Firmware, Launch};
 use super::options::{Accel, Options};
-use super::qemu::{self, Recipe};
-use super::{initramfs, instance, kernel};
+use super::recipe::{self, Boot, Recipe};
+use super::{command_line, initramfs, kernel, qemu};
 use crate::event::{Event, EventSink};
 use crate::watch::Watch;
 use crate::{Error, Instance, InstanceName};
@@ -87,24 +88,36 @@ fn read_verdict(path: &Path) -> Option<Choice> {
 
 /// Boots Linux under KVM. The inner error says how it failed.
 fn prove(options: &Options, cache_dir: &Path) -> Result<Result<(), String>, Error> {
-    let program = qemu::find().ok_or_else(super::direct::no_qemu)?;
+    let program = qemu::required()?;
     let kernel = kernel::load(&kernel::find(options.kernel.as_deref(), cache_dir)?, cache_dir)?;
     let archive = tempfile_of(&initramfs::build(None, None, &[])?)?;
-    let arguments = qemu::arguments(&Recipe {
+    let plan = Plan::new(Workload::Ready).to_word();
+    let arguments = recipe::arguments(&Recipe {
         machine: options.machine,
         accel: Accel::Kvm,
-        kernel: &kernel,
-        initramfs: &archive.0,
-        plan: &Plan::new(Workload::Ready).to_word(),
-        memory_bytes: qemu::DEFAULT_MEMORY_BYTES,
+        memory_bytes: recipe::DEFAULT_MEMORY_BYTES,
         vcpus: 1,
-        host_port: None,
-        tsc_khz: None,
+        boot: Boot::Kernel {
+            kernel: &kernel.file,
+            initramfs: Some(&archive.0),
+            command_line: &command_line::of_guest(Accel::Kvm, None, &plan),
+        },
+        network: None,
+        further: &[],
     });
     let watch = Watch::start().map_err(Error::system("start the stamper"))?;
     let (sender, mut received) = unbounded_channel();
     let events = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
-    let mut vm = instance::start(&program, &arguments, None, None, true, &watch, &events)?;
+    let launch = Launch {
+        program: &program,
+        arguments: &arguments,
+        files: &[],
+        user: None,
+        cgroup: None,
+        service: None,
+        firmware: Firmware::Silent("kernel"),
+    };
+    let mut vm = instance::start(launch, &watch, &events, |_| Ok(()))?;
     let deadline_ns = crate::clock::now_ns() + DEADLINE.as_nanos() as u64;
     let mut last_words = String::new();
     let verdict = loop {

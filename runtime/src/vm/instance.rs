@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +12,43 @@ use super::monitor::Monitor;
 use crate::cgroup::Cgroup;
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
-use crate::spawn::{Program, spawn};
+use crate::spawn::{Program, User, spawn};
 use crate::watch::{OnLine, Source, Watch};
 use crate::{Error, Exit, Footprint, Instance};
 
 /// How long a killed QEMU may take to give back its memory.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
-/// What SeaBIOS says when it hands over to what it boots.
-const FIRMWARE_MARKS: &[(&str, &str)] = &[("SeaBIOS (version", "firmware"), ("Booting from", "kernel")];
+
+/// A QEMU to start.
+pub(super) struct Launch<'a> {
+    pub(super) program: &'a Path,
+    /// As made by [`super::recipe::arguments`], which names the descriptors below.
+    pub(super) arguments: &'a [String],
+    /// What the arguments name as [`super::recipe::file_path`] 0, 1, 2 …
+    pub(super) files: &'a [BorrowedFd<'a>],
+    /// Whom it runs as; `None` = as this program.
+    pub(super) user: Option<User>,
+    pub(super) cgroup: Option<Cgroup>,
+    /// Where the host reaches the guest's service.
+    pub(super) service: Option<SocketAddr>,
+    pub(super) firmware: Firmware,
+}
+
+/// How the hand-over from QEMU to the guest is told.
+#[derive(Clone, Copy)]
+pub(super) enum Firmware {
+    /// By nobody: a firmware of a few milliseconds without debug port. This phase begins with
+    /// QEMU's greeting and includes it.
+    Silent(&'static str),
+    /// By the firmware itself on its debug port: texts, and the phases that begin with them.
+    Speaks(&'static [(&'static str, &'static str)]),
+}
+
+impl Firmware {
+    /// What SeaBIOS says when it begins, and when it hands over to what it boots.
+    pub(super) const SEABIOS: Firmware =
+        Firmware::Speaks(&[("SeaBIOS (version", "firmware"), ("Booting from", "kernel")]);
+}
 
 pub(super) struct Vm {
     pidfd: OwnedFd,
@@ -29,38 +58,32 @@ pub(super) struct Vm {
     ended: bool,
 }
 
-/// Starts QEMU with `arguments` and watches its four ways out. Where the firmware is silent
-/// (microvm's takes a few milliseconds and has no debug port) the phase `kernel` begins with
-/// QEMU's greeting and includes it.
+/// When a launch begins.
+pub(super) fn begin(events: &EventSink) {
+    events.send(now_ns(), Event::Mark("vmm"));
+}
+
+/// Starts QEMU and watches its four ways out. `before` may give the monitor commands that QEMU
+/// finds waiting when it is ready to read them.
 pub(super) fn start(
-    program: &Path,
-    arguments: &[String],
-    cgroup: Option<Cgroup>,
-    service: Option<SocketAddr>,
-    firmware_is_silent: bool,
+    launch: Launch<'_>,
     watch: &Watch,
     events: &EventSink,
+    before: impl FnOnce(&mut Monitor) -> Result<(), Error>,
 ) -> Result<Vm, Error> {
     let pair = || UnixStream::pair().map_err(Error::system("make a socket pair"));
     let ((guest_in, guest), (monitor_in, monitor)) = (pair()?, pair()?);
     let ((firmware_in, firmware), (stderr_in, stderr)) = (pair()?, pair()?);
-    let file = File::open(program).map_err(Error::system(format!("open {}", program.display())))?;
-    let null =
-        File::options().read(true).write(true).open("/dev/null").map_err(Error::system("open /dev/null"))?;
-    let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
-    let argv: Vec<CString> = words
-        .map(CString::new)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::Invalid(error.to_string()))?;
-    let null = null.as_fd();
-    let fds = [null, null, stderr_in.as_fd(), guest_in.as_fd(), monitor_in.as_fd(), firmware_in.as_fd()];
-    let pidfd = spawn(&Program { file: file.as_fd(), argv: &argv, env: &[], fds: &fds })
-        .map_err(Error::system(format!("start {}", program.display())))?;
-    let watched = pidfd.try_clone();
-    let (monitor, answers) = Monitor::new(monitor);
+    let (mut monitor, mut answers) = Monitor::new(monitor);
+    before(&mut monitor)?;
     let monitor_out = monitor.socket()?;
+    let pidfd = {
+        let inherited = [stderr_in.as_fd(), guest_in.as_fd(), monitor_in.as_fd(), firmware_in.as_fd()];
+        execute(&launch, &inherited)?
+    };
+    let watched = pidfd.try_clone();
     // From here on the machine is owned: an error below drops and thereby ends it.
-    let vm = Vm { pidfd, monitor, cgroup, service, ended: false };
+    let vm = Vm { pidfd, monitor, cgroup: launch.cgroup, service: launch.service, ended: false };
     if let Some(cgroup) = &vm.cgroup {
         cgroup.add(crate::pidfd::pid(vm.pidfd.as_fd())?)?;
     }
@@ -72,26 +95,56 @@ pub(super) fn start(
             said.send(at_ns, Event::Log(format!("QEMU: {}", String::from_utf8_lossy(line))));
         }),
     };
+    let (mut silent, marks) = match launch.firmware {
+        Firmware::Silent(phase) => (Some(phase), &[][..]),
+        Firmware::Speaks(marks) => (None, marks),
+    };
     let greeted = events.clone();
-    let mut silent_firmware = firmware_is_silent;
     let on_line: OnLine = Box::new(move |at_ns, line| {
         // The monitor greets when QEMU has set up the machine and lets it run.
-        if std::mem::take(&mut silent_firmware) {
-            greeted.send(at_ns, Event::Mark("kernel"));
+        if let Some(phase) = silent.take() {
+            greeted.send(at_ns, Event::Mark(phase));
         }
-        answers.take(line);
+        if let Some(event) = answers.take(line) {
+            greeted.send(at_ns, event);
+        }
     });
     let lines = Source::Lines { fd: monitor_out, on_line };
     watch
         .add(Source::Channel(guest.into()), events.clone())
-        .and_then(|()| {
-            watch.add(Source::Firmware { fd: firmware.into(), marks: FIRMWARE_MARKS }, events.clone())
-        })
+        .and_then(|()| watch.add(Source::Firmware { fd: firmware.into(), marks }, events.clone()))
         .and_then(|()| watch.add(lines, events.clone()))
         .and_then(|()| watch.add(told, events.clone()))
         .and_then(|()| watch.add(Source::Exit(watched), events.clone()))
         .map_err(Error::system("watch QEMU"))?;
     Ok(vm)
+}
+
+/// Between here and the return QEMU comes to be: `inherited` are its descriptors from 2 on.
+fn execute(launch: &Launch<'_>, inherited: &[BorrowedFd<'_>]) -> Result<OwnedFd, Error> {
+    let program = launch.program;
+    let file = File::open(program).map_err(Error::system(format!("open {}", program.display())))?;
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.map_err(Error::system("open /dev/null"))?;
+    let words =
+        std::iter::once(program.to_string_lossy().into_owned()).chain(launch.arguments.iter().cloned());
+    let argv: Vec<CString> = words
+        .map(CString::new)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::Invalid(error.to_string()))?;
+    let fds: Vec<BorrowedFd<'_>> =
+        [null.as_fd(), null.as_fd()].iter().chain(inherited).chain(launch.files).copied().collect();
+    let user = launch.user.as_ref();
+    spawn(&Program { file: file.as_fd(), argv: &argv, env: &[], fds: &fds, user })
+        .map_err(Error::system(format!("start {}", program.display())))
+}
+
+impl Vm {
+    /// The monitor.
+    #[allow(dead_code, reason = "for the kinds of machines that are saved and stopped orderly")]
+    pub(super) fn monitor(&mut self) -> &mut Monitor {
+        &mut self.monitor
+    }
 }
 
 impl Instance for Vm {
@@ -129,9 +182,4 @@ impl Drop for Vm {
         // Nobody is left to hear of a failure; the parent-death signal and `bench clean` remain.
         let _ = self.stop();
     }
-}
-
-/// When a launch begins.
-pub(super) fn begin(events: &EventSink) {
-    events.send(now_ns(), Event::Mark("vmm"));
 }

@@ -1,13 +1,17 @@
 //! Virtual machines: QEMU, driven over QMP.
 
 mod accel;
+mod command_line;
 mod direct;
+mod file;
 mod initramfs;
 mod instance;
 mod kernel;
 mod monitor;
 mod options;
 mod qemu;
+mod recipe;
+mod user;
 
 use std::path::Path;
 

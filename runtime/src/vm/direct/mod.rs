@@ -1,15 +1,17 @@
 //! `vm:direct`: kernel and initramfs booted directly, the guest program as PID 1.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::instance::{self, Firmware, Launch};
 use super::kernel::Kernel;
 use super::options::{Machine, Options};
-use super::qemu::{self, Recipe};
-use super::{Choice, initramfs, instance, kernel};
+use super::recipe::{self, Boot, Network, Recipe};
+use super::{Choice, command_line, file, initramfs, kernel, qemu, user};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::event::EventSink;
 use crate::image::Image;
@@ -28,13 +30,6 @@ impl DirectBackend {
     }
 }
 
-pub(super) fn no_qemu() -> Error {
-    Error::Missing {
-        what: format!("{} is not on PATH", qemu::PROGRAM),
-        fix: Some("apt-get install qemu-system-x86".into()),
-    }
-}
-
 impl Backend for DirectBackend {
     fn id(&self) -> String {
         "vm:direct".into()
@@ -45,14 +40,9 @@ impl Backend for DirectBackend {
     }
 
     fn requirements(&self) -> Vec<Requirement> {
-        let program = qemu::find().and_then(|program| qemu::version(&program));
         let found = kernel::find(self.options.kernel.as_deref(), &crate::cache_dir());
         vec![
-            Requirement {
-                what: "QEMU".into(),
-                fix: program.is_none().then(|| "apt-get install qemu-system-x86".into()),
-                state: program.ok_or_else(|| format!("{} is not on PATH", qemu::PROGRAM)),
-            },
+            qemu::requirement(),
             Requirement {
                 what: "guest kernel".into(),
                 fix: found.is_err().then(|| kernel::FIX.into()),
@@ -62,7 +52,7 @@ impl Backend for DirectBackend {
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
-        let program = qemu::find().ok_or_else(no_qemu)?;
+        let program = qemu::required()?;
         let kernel = kernel::load(
             &kernel::find(self.options.kernel.as_deref(), &context.cache_dir)?,
             &context.cache_dir,
@@ -71,19 +61,20 @@ impl Backend for DirectBackend {
         let archive = |drivers: &[&str]| cached_initramfs(image, &kernel, drivers, &context.cache_dir);
         let plain = archive(&[])?;
         let networked =
-            archive(&qemu::network_drivers(self.options.machine)).map_err(|error| error.to_string());
+            archive(&recipe::network_drivers(self.options.machine)).map_err(|error| error.to_string());
         Ok(Arc::new(PreparedVm {
             version: qemu::version(&program).unwrap_or_default(),
             program,
             choice: super::accelerator(&self.options, &context.cache_dir)?,
             machine: self.options.machine,
-            tsc_khz: qemu::tsc_khz(),
+            tsc_khz: command_line::tsc_khz(),
             image: image.digest.clone(),
             run: context.run_id.clone(),
             hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
             watch: context.watch.clone(),
             plain,
             networked,
+            kernel_file: file::open_for_machine(&kernel.file)?,
             kernel,
         }))
     }
@@ -96,17 +87,29 @@ struct PreparedVm {
     machine: Machine,
     tsc_khz: Option<u64>,
     kernel: Kernel,
+    kernel_file: OwnedFd,
     image: String,
     run: String,
     hierarchies: Option<Hierarchies>,
     watch: Arc<Watch>,
-    plain: PathBuf,
+    plain: Initramfs,
     /// With the drivers of a network; a kernel without modules is no obstacle to other workloads.
-    networked: Result<PathBuf, String>,
+    networked: Result<Initramfs, String>,
+}
+
+struct Initramfs {
+    path: PathBuf,
+    file: OwnedFd,
+}
+
+/// How QEMU is told where kernel and initramfs are.
+struct Paths<'a> {
+    kernel: &'a Path,
+    initramfs: &'a Path,
 }
 
 impl PreparedVm {
-    fn initramfs(&self, networked: bool) -> Result<&PathBuf, Error> {
+    fn initramfs(&self, networked: bool) -> Result<&Initramfs, Error> {
         if networked {
             self.networked.as_ref().map_err(|error| Error::Invalid(error.clone()))
         } else {
@@ -114,20 +117,23 @@ impl PreparedVm {
         }
     }
 
-    fn arguments(&self, spec: &LaunchSpec, host_port: Option<u16>) -> Result<Vec<String>, Error> {
+    fn arguments(&self, spec: &LaunchSpec, paths: &Paths<'_>, network: Option<Network>) -> Vec<String> {
         let mut plan = spec.plan.clone();
-        plan.address = host_port.map(|_| qemu::GUEST_ADDRESS.to_owned());
-        Ok(qemu::arguments(&Recipe {
+        plan.address = network.map(|_| recipe::GUEST_ADDRESS.to_owned());
+        let command_line = command_line::of_guest(self.choice.accel, self.tsc_khz, &plan.to_word());
+        recipe::arguments(&Recipe {
             machine: self.machine,
             accel: self.choice.accel,
-            kernel: &self.kernel,
-            initramfs: self.initramfs(host_port.is_some())?,
-            plan: &plan.to_word(),
-            memory_bytes: spec.limits.memory_bytes.unwrap_or(qemu::DEFAULT_MEMORY_BYTES),
+            memory_bytes: spec.limits.memory_bytes.unwrap_or(recipe::DEFAULT_MEMORY_BYTES),
             vcpus: spec.limits.cpus.map_or(1, |cpus| cpus.ceil().max(1.0) as u64),
-            host_port,
-            tsc_khz: self.tsc_khz,
-        }))
+            boot: Boot::Kernel {
+                kernel: paths.kernel,
+                initramfs: Some(paths.initramfs),
+                command_line: &command_line,
+            },
+            network,
+            further: &[],
+        })
     }
 }
 
@@ -135,7 +141,9 @@ impl Prepared for PreparedVm {
     fn config(&self) -> serde_json::Value {
         let plan = guest::Plan::new(Workload::Ready);
         let name = crate::InstanceName { storm: 0, index: 0 };
-        let example = self.arguments(&LaunchSpec { name, plan, limits: Limits::default() }, None);
+        let paths = Paths { kernel: &self.kernel.file, initramfs: &self.plain.path };
+        let spec = LaunchSpec { name, plan, limits: Limits::default() };
+        let example = self.arguments(&spec, &paths, None);
         serde_json::json!({
             "backend": "vm:direct",
             "image": self.image,
@@ -146,8 +154,14 @@ impl Prepared for PreparedVm {
             "kernel": self.kernel.source.file_name().map(|name| name.to_string_lossy().into_owned()),
             "kernel_digest": self.kernel.digest,
             "kernel_form": self.kernel.form,
-            "initramfs_digest": self.plain.file_name().map(|name| name.to_string_lossy().into_owned()),
-            "command_line": example.map(|words| words.join(" ")).unwrap_or_else(|error| error.to_string()),
+            "initramfs_digest": self.plain.path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            "command_line": example.join(" "),
+            "files": "kernel and initramfs are given to QEMU by descriptor",
+            "user": if user::unprivileged(self.choice.accel, &self.run, &spec.name).is_some() {
+                "an unprivileged user for each machine"
+            } else {
+                "the user of this program"
+            },
             "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
         })
     }
@@ -161,23 +175,29 @@ impl Prepared for PreparedVm {
         instance::begin(&events);
         let networked = spec.plan.workload == Workload::Http;
         let service = networked.then(free_port).transpose()?;
-        let arguments = self.arguments(spec, service.map(|address| address.port()))?;
+        let initramfs = self.initramfs(networked)?;
+        let [kernel_path, initramfs_path] = [0, 1].map(|number| PathBuf::from(recipe::file_path(number)));
+        let paths = Paths { kernel: &kernel_path, initramfs: &initramfs_path };
+        let network = service.map(|address| Network { host_port: address.port() });
         let cgroup = match &self.hierarchies {
             Some(hierarchies) => {
                 Some(Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &Limits::default())?)
             }
             None => None,
         };
-        let vm = instance::start(
-            &self.program,
-            &arguments,
+        let launch = Launch {
+            program: &self.program,
+            arguments: &self.arguments(spec, &paths, network),
+            files: &[self.kernel_file.as_fd(), initramfs.file.as_fd()],
+            user: user::unprivileged(self.choice.accel, &self.run, &spec.name),
             cgroup,
             service,
-            self.machine == Machine::Microvm,
-            &self.watch,
-            &events,
-        )?;
-        Ok(Box::new(vm))
+            firmware: match self.machine {
+                Machine::Microvm => Firmware::Silent("kernel"),
+                Machine::Pc | Machine::Q35 => Firmware::SEABIOS,
+            },
+        };
+        Ok(Box::new(instance::start(launch, &self.watch, &events, |_| Ok(()))?))
     }
 }
 
@@ -187,13 +207,13 @@ fn cached_initramfs(
     kernel: &Kernel,
     drivers: &[&str],
     cache_dir: &Path,
-) -> Result<PathBuf, Error> {
+) -> Result<Initramfs, Error> {
     let archive = initramfs::build(image.rootfs.as_deref(), kernel.modules.as_deref(), drivers)?;
     let path = cache_dir.join("initramfs").join(format!("{:x}", Sha256::digest(&archive)));
     if !path.exists() {
         super::store(&path, &archive)?;
     }
-    Ok(path)
+    Ok(Initramfs { file: file::open_for_machine(&path)?, path })
 }
 
 /// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then
