@@ -97,21 +97,26 @@ impl<R: Read> Read for Hashing<R> {
 }
 
 /// Hashes what is written to it and keeps nothing.
-pub(crate) struct Summing(Sha256);
+pub(crate) struct Summing {
+    hash: Sha256,
+    count_bytes: u64,
+}
 
 impl Summing {
     pub(crate) fn new() -> Summing {
-        Summing(Sha256::new())
+        Summing { hash: Sha256::new(), count_bytes: 0 }
     }
 
-    pub(crate) fn finish(self) -> Digest {
-        Digest::finish(self.0)
+    /// How much was written, and its digest.
+    pub(crate) fn finish(self) -> (u64, Digest) {
+        (self.count_bytes, Digest::finish(self.hash))
     }
 }
 
 impl io::Write for Summing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        self.hash.update(bytes);
+        self.count_bytes += bytes.len() as u64;
         Ok(bytes.len())
     }
 

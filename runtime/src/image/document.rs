@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Error;
 use super::digest::Digest;
@@ -120,6 +120,10 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) architecture: String,
     #[serde(default)]
+    pub(crate) author: Option<String>,
+    #[serde(default)]
+    pub(crate) created: Option<String>,
+    #[serde(default)]
     pub(crate) config: Option<Execution>,
     pub(crate) rootfs: Rootfs,
 }
@@ -139,6 +143,11 @@ pub(crate) struct Execution {
     pub(crate) env: Option<Vec<String>>,
     pub(crate) working_dir: Option<String>,
     pub(crate) user: Option<String>,
+    /// Sets in JSON: objects whose values say nothing.
+    pub(crate) exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
+    pub(crate) volumes: Option<BTreeMap<String, IgnoredAny>>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    pub(crate) stop_signal: Option<String>,
 }
 
 impl Config {

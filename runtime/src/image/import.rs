@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
+use super::compose::{self, blob_name};
+use super::decompress::Compression;
 use super::digest::{Digest, Hashing};
 use super::document::{self, Config, Descriptor, Index, Manifest, Platform, REF_NAME, Saved};
 use super::source::{Part, Source};
@@ -146,14 +148,10 @@ pub(crate) fn saved(store: &Store, source: &dyn Source, tag: Option<&str>) -> Re
     };
     let config_label = source.label(&image.config);
     let config_bytes = bounded(source.open(&image.config)?, &config_label)?;
-    let digest = Digest::of(&config_bytes);
-    check_name(&config_label, &image.config, &digest)?;
+    check_name(&config_label, &image.config, &Digest::of(&config_bytes))?;
     let config: Config = document::read(&config_label, &config_bytes)?;
     config.check_platform(&config_label)?;
     let diff_ids = config.diff_ids(&config_label, image.layers.len())?;
-    if let Some(known) = known(store, &digest.to_string(), &tags(image))? {
-        return Ok(known);
-    }
     let mut layers = Vec::new();
     for (part, diff_id) in image.layers.iter().zip(&diff_ids) {
         let label = source.label(part);
@@ -161,8 +159,34 @@ pub(crate) fn saved(store: &Store, source: &dyn Source, tag: Option<&str>) -> Re
         check_name(&label, part, &layer)?;
         layers.push(info(&layer, diff_id, size));
     }
-    keep_bytes(store, &config_bytes)?;
-    listed(tags(image), &digest, &digest, &diff_ids, layers)
+    composed(store, tags(image), &config_bytes, &diff_ids, layers)
+}
+
+/// An image that was delivered without a manifest gets one.
+fn composed(
+    store: &Store,
+    names: Vec<String>,
+    config: &[u8],
+    diff_ids: &[Digest],
+    layers: Vec<LayerInfo>,
+) -> Result<Listed, Error> {
+    let mut described = Vec::new();
+    for layer in &layers {
+        let digest = Digest::parse(&layer.digest)?;
+        let path = store.blob(&digest);
+        let mut start = Vec::new();
+        let read = fs::File::open(&path).and_then(|file| file.take(4).read_to_end(&mut start));
+        read.map_err(Error::io("read layer", &path))?;
+        let compression = Compression::of(&start);
+        described.push(compose::Layer { digest, size_bytes: layer.size_bytes, compression });
+    }
+    let manifest = compose::manifest(config, &described);
+    if let Some(known) = known(store, &manifest.digest.to_string(), &names)? {
+        return Ok(known);
+    }
+    keep_bytes(store, config)?;
+    keep_bytes(store, &manifest.bytes)?;
+    listed(names, &manifest.digest, &Digest::of(config), diff_ids, layers)
 }
 
 /// A root file system as one layer, `layer` being its uncompressed tar.
@@ -171,25 +195,27 @@ pub(crate) fn saved(store: &Store, source: &dyn Source, tag: Option<&str>) -> Re
 /// What the system said.
 pub(crate) fn rootfs(store: &Store, path: &Path, layer: impl Read) -> Result<Listed, Error> {
     let (diff_id, size) = keep(store, (Box::new(layer), 0), &path.display().to_string(), None)?;
-    let (config, bytes) = plain_config(&diff_id);
-    let names = plain_names(path);
-    if let Some(known) = known(store, &config.to_string(), &names)? {
-        return Ok(known);
-    }
-    keep_bytes(store, &bytes)?;
-    listed(names, &config, &config, std::slice::from_ref(&diff_id), vec![info(&diff_id, &diff_id, size)])
+    let layers = vec![info(&diff_id, &diff_id, size)];
+    composed(store, plain_names(path), &plain_config(&diff_id), &[diff_id], layers)
 }
 
 /// The image of a root file system with this diffID, if the store has it.
 ///
 /// # Errors
 /// What the system said.
-pub(crate) fn known_rootfs(store: &Store, path: &Path, diff_id: &Digest) -> Result<Option<Listed>, Error> {
-    known(store, &plain_config(diff_id).0.to_string(), &plain_names(path))
+pub(crate) fn known_rootfs(
+    store: &Store,
+    path: &Path,
+    diff_id: &Digest,
+    size_bytes: u64,
+) -> Result<Option<Listed>, Error> {
+    let layer = compose::Layer { digest: diff_id.clone(), size_bytes, compression: Compression::None };
+    let manifest = compose::manifest(&plain_config(diff_id), &[layer]);
+    known(store, &manifest.digest.to_string(), &plain_names(path))
 }
 
 /// The configuration such an image gets: the same for the same files, so without a date.
-fn plain_config(diff_id: &Digest) -> (Digest, Vec<u8>) {
+fn plain_config(diff_id: &Digest) -> Vec<u8> {
     let platform = Platform::host();
     let config = serde_json::json!({
         "architecture": platform.architecture,
@@ -197,8 +223,7 @@ fn plain_config(diff_id: &Digest) -> (Digest, Vec<u8>) {
         "config": { "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
         "rootfs": { "type": "layers", "diff_ids": [diff_id.to_string()] },
     });
-    let bytes = config.to_string().into_bytes();
-    (Digest::of(&bytes), bytes)
+    config.to_string().into_bytes()
 }
 
 fn plain_names(path: &Path) -> Vec<String> {
@@ -218,8 +243,7 @@ fn known(store: &Store, digest: &str, names: &[String]) -> Result<Option<Listed>
         }
     }
     // Layers may have been taken away by hand; then it is brought in anew.
-    let whole =
-        image.layers.iter().all(|layer| Digest::parse(&layer.digest).is_ok_and(|d| store.blob(&d).exists()));
+    let whole = image.parts().all(|digest| Digest::parse(digest).is_ok_and(|d| store.blob(&d).exists()));
     Ok(whole.then_some(image))
 }
 
@@ -245,10 +269,6 @@ fn listed(
 
 fn info(digest: &Digest, diff_id: &Digest, size_bytes: u64) -> LayerInfo {
     LayerInfo { digest: digest.to_string(), diff_id: diff_id.to_string(), size_bytes }
-}
-
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }
 
 /// `docker save` names parts by their digest, `<hex>.json` or `blobs/sha256/<hex>`; it must be true.

@@ -15,6 +15,7 @@ pub fn inspect(image: &Image) -> Value {
         "environment": image.environment,
         "working_directory": image.working_directory,
         "user": image.user,
+        "details": image.details,
         "layers": image.layers,
         "size_bytes": image.layers.iter().map(|layer| layer.size_bytes).sum::<u64>(),
     })

@@ -6,6 +6,9 @@
 //! `store`, `layer` applies each layer (`member` reads the tar, `name` its names) to a `tree`.
 
 mod attribute;
+mod builtin;
+mod bundle;
+mod compose;
 mod decompress;
 mod digest;
 mod discard;
@@ -22,12 +25,15 @@ mod source;
 mod store;
 mod tree;
 mod unpack;
+mod user;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use bundle::{BundleOptions, bundle_config};
 pub use digest::Digest;
 pub use error::Error;
 pub use inspect::inspect;
@@ -52,12 +58,37 @@ pub struct Image {
     pub working_directory: String,
     /// Who it runs as, as the image says it (`user`, `uid`, `user:group`); empty for root.
     pub user: String,
-    /// `sha256:…` of its configuration; empty for the built-in image.
+    /// `sha256:…` of its configuration.
     pub config_digest: String,
     /// Its layers, lowest first.
     pub layers: Vec<LayerInfo>,
+    /// What else its configuration says.
+    pub details: Details,
     /// Keeps its files from being removed while it is used; none for the built-in image.
     pub lease: Option<Lease>,
+}
+
+/// The rest of an image's configuration (OCI image specification, config.md).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Details {
+    /// The part of the command that arguments do not replace.
+    pub entrypoint: Vec<String>,
+    /// `PORT/PROTOCOL`.
+    pub exposed_ports: Vec<String>,
+    /// Folders meant for data.
+    pub volumes: Vec<String>,
+    /// Free text by name.
+    pub labels: BTreeMap<String, String>,
+    /// The signal that asks its command to end.
+    pub stop_signal: Option<String>,
+    /// Operating system, in the names Go uses.
+    pub os: String,
+    /// Processor, in the names Go uses.
+    pub architecture: String,
+    /// Who made it.
+    pub author: Option<String>,
+    /// When it was made (RFC 3339).
+    pub created: Option<String>,
 }
 
 /// One layer of an image.
@@ -72,19 +103,21 @@ pub struct LayerInfo {
 }
 
 impl Image {
-    /// The built-in image: nothing but the guest program.
+    /// The built-in image: nothing but the guest program, without files of its own (see
+    /// [`Image::with_files`]).
     pub fn builtin() -> Image {
-        Image {
-            reference: "builtin".into(),
-            digest: String::new(),
-            rootfs: None,
-            command: Vec::new(),
-            environment: Vec::new(),
-            working_directory: "/".into(),
-            user: String::new(),
-            config_digest: String::new(),
-            layers: Vec::new(),
-            lease: None,
+        builtin::image()
+    }
+
+    /// The image with a root file system; only the built-in one comes without.
+    ///
+    /// # Errors
+    /// What the system said while it was brought into the store.
+    pub fn with_files(&self, store: &Store) -> Result<Image, Error> {
+        if self.rootfs.is_some() {
+            return Ok(self.clone());
         }
+        let _nothing_is_removed_now = store.lock_shared()?;
+        resolve::ready(&self.reference, builtin::bring_in(store)?, store)
     }
 }

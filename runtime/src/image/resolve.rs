@@ -1,15 +1,18 @@
 //! Finds out what a reference means and brings it in.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
+
+use serde::de::IgnoredAny;
 
 use super::decompress::{self, Compression};
 use super::digest::{Digest, Hashing, Summing};
 use super::document::{self, Config};
 use super::source::{Archive, Folder, Source};
 use super::store::{Listed, Store};
-use super::{Error, Image, import, pack, unpack};
+use super::{Details, Error, Image, import, pack, unpack};
 
 /// One of these at the top makes a root file system.
 const ROOT_NAMES: [&[u8]; 8] = [b"bin", b"sbin", b"usr", b"etc", b"lib", b"lib64", b"init", b"opt"];
@@ -113,7 +116,8 @@ fn folder(path: &Path, tag: Option<&str>, store: &Store) -> Result<Listed, Error
     }
     let mut summing = Summing::new();
     pack::pack(path, &mut summing)?;
-    if let Some(known) = import::known_rootfs(store, path, &summing.finish())? {
+    let (size_bytes, diff_id) = summing.finish();
+    if let Some(known) = import::known_rootfs(store, path, &diff_id, size_bytes)? {
         return Ok(known);
     }
     let temporary = store.temporary();
@@ -157,7 +161,7 @@ fn digest_of(path: &Path, file: &mut File) -> Result<Digest, Error> {
 }
 
 /// Unpacks it if need be, and only then lists it.
-fn ready(reference: &str, listed: Listed, store: &Store) -> Result<Image, Error> {
+pub(super) fn ready(reference: &str, listed: Listed, store: &Store) -> Result<Image, Error> {
     let config_digest = Digest::parse(&listed.config_digest)?;
     let path = store.blob(&config_digest);
     let bytes = fs::read(&path).map_err(Error::io("read configuration", &path))?;
@@ -173,7 +177,20 @@ fn ready(reference: &str, listed: Listed, store: &Store) -> Result<Image, Error>
     let (rootfs, lease) = unpack::unpack(store, &Digest::parse(&listed.chain_id)?, &listed.layers)?;
     store.record(&listed)?;
     let execution = config.config.unwrap_or_default();
-    let command = execution.entrypoint.into_iter().chain(execution.cmd).flatten().collect();
+    let entrypoint = execution.entrypoint.unwrap_or_default();
+    let command = entrypoint.iter().cloned().chain(execution.cmd.into_iter().flatten()).collect();
+    let names = |set: Option<BTreeMap<String, IgnoredAny>>| set.unwrap_or_default().into_keys().collect();
+    let details = Details {
+        entrypoint,
+        exposed_ports: names(execution.exposed_ports),
+        volumes: names(execution.volumes),
+        labels: execution.labels.unwrap_or_default(),
+        stop_signal: execution.stop_signal.filter(|signal| !signal.is_empty()),
+        os: config.os,
+        architecture: config.architecture,
+        author: config.author,
+        created: config.created,
+    };
     Ok(Image {
         reference: reference.into(),
         digest: listed.digest,
@@ -187,6 +204,7 @@ fn ready(reference: &str, listed: Listed, store: &Store) -> Result<Image, Error>
         user: execution.user.unwrap_or_default(),
         config_digest: listed.config_digest,
         layers: listed.layers,
+        details,
         lease: Some(lease),
     })
 }

@@ -76,6 +76,34 @@ impl Source for Folder {
     }
 }
 
+/// Parts are bytes in memory.
+pub(crate) struct Memory {
+    name: PathBuf,
+    parts: HashMap<String, Vec<u8>>,
+}
+
+impl Memory {
+    pub(crate) fn new(name: &str, parts: HashMap<String, Vec<u8>>) -> Memory {
+        Memory { name: name.into(), parts }
+    }
+}
+
+impl Source for Memory {
+    fn path(&self) -> &Path {
+        &self.name
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.parts.contains_key(part)
+    }
+
+    fn open(&self, part: &str) -> Result<Part<'_>, Error> {
+        let missing = || Error::malformed(self.label(part), "is missing");
+        let bytes = self.parts.get(part).ok_or_else(missing)?;
+        Ok((Box::new(bytes.as_slice()), bytes.len() as u64))
+    }
+}
+
 /// Parts are members of an uncompressed tar.
 pub(crate) struct Archive {
     path: PathBuf,

@@ -58,6 +58,14 @@ pub struct Listed {
     pub imported_unix_ns: u64,
 }
 
+impl Listed {
+    /// The digests of everything it is made of.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        let layers = self.layers.iter().map(|layer| layer.digest.as_str());
+        layers.chain([self.digest.as_str(), self.config_digest.as_str()])
+    }
+}
+
 impl Store {
     /// Opens or makes the store in a folder only its owner can enter: an image may contain
     /// set-user-id programs.
@@ -160,15 +168,8 @@ impl Store {
         } else {
             self.delete(&self.root.join("images").join(file_name(&image.digest)?))?;
         }
-        let needed = |digest: &str| {
-            others.iter().any(|other| {
-                other.digest == digest
-                    || other.config_digest == digest
-                    || other.layers.iter().any(|layer| layer.digest == digest)
-            })
-        };
-        let own = image.layers.iter().map(|layer| &layer.digest).chain([&image.digest, &image.config_digest]);
-        for digest in own.filter(|digest| !needed(digest)) {
+        let needed = |digest: &str| others.iter().any(|other| other.parts().any(|part| part == digest));
+        for digest in image.parts().filter(|digest| !needed(digest)) {
             self.delete(&self.blob(&Digest::parse(digest)?))?;
         }
         Ok(())
