@@ -5,6 +5,7 @@
 //! [`Stamped`] events on the [`EventSink`] given at launch. Knows no scenario and no statistics.
 
 mod backend;
+pub mod bundle;
 mod cache;
 pub mod cgroup;
 pub mod clock;
