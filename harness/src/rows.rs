@@ -21,6 +21,10 @@ impl Rows for FolderRows<'_> {
         self.folder.attempt(row).map_err(refused("a row of attempts.csv"))
     }
 
+    fn decided(&mut self, row: &Attempt) -> Result<(), Error> {
+        self.folder.decided(row).map_err(refused("a row of attempts-decided.csv"))
+    }
+
     fn phases(&mut self, rows: &[Phase]) -> Result<(), Error> {
         self.folder.phases(rows).map_err(refused("rows of phases.csv"))
     }

@@ -6,6 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use results::claims::Verdict;
+use results::record::{Attempt, Outcome};
 use results::summary::Metric;
 use results::{LoadedRun, RunFolder, default_path, point_latest, table, write_all};
 
@@ -85,6 +86,44 @@ fn a_killed_run_reads_without_its_cut_row_and_says_so() {
     // The cut storm's other attempts are the quick ones: they count nowhere, and are not lost.
     assert_eq!((summary.backends[2].storms, summary.backends[2].interrupted.total()), (4, 7));
     assert!(fs::read_to_string(path.join("report.html")).unwrap().contains("Incomplete"));
+}
+
+#[test]
+fn what_had_an_outcome_when_a_run_was_killed_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let mut run = fixture::run();
+    run.complete = false;
+    let folder = RunFolder::create(&path, &run).unwrap();
+    let decided = Attempt {
+        storm: 3,
+        backend: "container".into(),
+        instance: 0,
+        config: "c".into(),
+        scheduled_ns: 10,
+        started_ns: Some(11),
+        ready_ns: Some(15),
+        serving_ns: None,
+        stopped_ns: None,
+        outcome: Outcome::Ready,
+        error: String::new(),
+    };
+    let stopped = Attempt { stopped_ns: Some(30), ..decided.clone() };
+    let second = Attempt { instance: 1, ..decided.clone() };
+    folder.decided(&decided).unwrap();
+    folder.decided(&second).unwrap();
+    folder.attempt(&stopped).unwrap();
+    let loaded = LoadedRun::load(&path).unwrap();
+    assert_eq!(loaded.attempts, [stopped.clone(), second.clone()]);
+    assert!(loaded.warnings.iter().any(|text| text.starts_with("1 attempts had their outcome")));
+
+    // A run that came to its end has final rows only.
+    folder.attempt(&Attempt { stopped_ns: Some(31), ..second }).unwrap();
+    run.complete = true;
+    folder.update(&run).unwrap();
+    assert!(!path.join("attempts-decided.csv").exists());
+    let loaded = LoadedRun::load(&path).unwrap();
+    assert_eq!((loaded.attempts.len(), loaded.warnings.len()), (2, 0));
 }
 
 #[test]

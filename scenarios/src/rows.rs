@@ -12,6 +12,13 @@ pub trait Rows {
     /// What the system said, as for a full disk.
     fn attempt(&mut self, row: &Attempt) -> Result<(), Error>;
 
+    /// Keeps an attempt whose outcome is known and which is not stopped yet, until its final row
+    /// comes or the run is killed.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn decided(&mut self, row: &Attempt) -> Result<(), Error>;
+
     /// Appends to `phases.csv`.
     ///
     /// # Errors

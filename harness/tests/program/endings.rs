@@ -61,9 +61,54 @@ fn a_killed_run_can_be_reported() {
     let mut child = in_mid_storm(folder.path());
     signal(&child, Signal::SIGKILL);
     child.wait().unwrap();
+    let count = |name: &str| rows(&folder.path().join("out").join(name)).len();
+    // What of the storm under way had an outcome is there beside the rows of the storms before.
+    assert_eq!(count("attempts.csv") % INSTANCES, 0);
+    assert!(count("attempts-decided.csv") > count("attempts.csv"));
     let report = said(bench(folder.path()).args(["report", "out"]));
     assert_eq!(report.code, Some(0), "{report:?}");
     assert!(report.out.contains("did not come to its planned end"), "{report:?}");
+    assert!(report.out.contains("had their outcome when the run was killed"), "{report:?}");
+    // Its private folder; whatever else dead runs of this user have left may go with it.
+    let clean = said(bench(folder.path()).arg("clean"));
+    assert_eq!(clean.code, Some(0), "{clean:?}");
+}
+
+#[test]
+fn a_full_disk_ends_the_run_with_its_reason_and_what_was_measured_still_reads() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: a small file system in a mount namespace needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=256k none . && cd "$PWD" || exit 99
+        "$0" run boot-storm --on fake:ready=1ms --storms 2000 --warmup 0 --instances 20 --out out >run.out 2>run.err
+        echo $? >&3
+        cat run.err >&2
+        rm run.err run.out
+        head -n 3 out/attempts.csv >&2
+        "$0" report out >report.out
+        echo $? >&3
+        # Room is made again: what was measured can be reported.
+        mount -o remount,size=8m . && "$0" report out >report.out || exit 98
+        cat report.out
+    "#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &format!("exec 3>&1; {script}")]);
+    command.arg(env!("CARGO_BIN_EXE_bench")).current_dir(folder.path());
+    let said = said(&mut command);
+    if said.code == Some(99) {
+        eprintln!("skipped: this host mounts nothing in a mount namespace: {said:?}");
+        return;
+    }
+    let mut lines = said.out.lines();
+    assert_eq!(lines.next(), Some("1"), "{said:?}");
+    assert!(said.err.contains("No space left on device"), "{said:?}");
+    assert!(said.err.contains("what was measured until then is in out"), "{said:?}");
+    assert!(said.err.contains("storm,backend,instance"), "{said:?}");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("fake:ready=1ms"), "{said:?}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{ATTEMPT_COLUMNS, ATTEMPTS_CSV, HOST_COLUMNS, HOST_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON};
+use super::{
+    ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, HOST_COLUMNS, HOST_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON,
+};
 use crate::Error;
 use crate::record::{Attempt, HostSample, Outcome, Phase, Run, SCHEMA_VERSION};
 
@@ -41,10 +43,15 @@ impl LoadedRun {
             warnings
                 .push("the run did not come to its planned end: what is here is what it had measured".into());
         }
-        let attempts = load_rows(&path.join(ATTEMPTS_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
+        let mut attempts =
+            load_rows(&path.join(ATTEMPTS_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
         let phases = load_rows(&path.join(PHASES_CSV), PHASE_COLUMNS, &mut warnings, check_phase)?;
         let host = load_rows(&path.join(HOST_CSV), HOST_COLUMNS, &mut warnings, check_host)?;
         check_unique(path, &attempts)?;
+        if !run.complete && path.join(DECIDED_CSV).exists() {
+            let decided = load_rows(&path.join(DECIDED_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
+            add_decided(&mut attempts, decided, &mut warnings);
+        }
         Ok(LoadedRun { path: path.to_owned(), run, attempts, phases, host, warnings })
     }
 }
@@ -183,6 +190,20 @@ fn check_host(row: &HostSample) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Adds the attempts that had an outcome and were not stopped when the run was killed.
+fn add_decided(attempts: &mut Vec<Attempt>, decided: Vec<Attempt>, warnings: &mut Vec<String>) {
+    let key = |row: &Attempt| (row.storm, row.backend.clone(), row.instance);
+    let mut seen: HashSet<_> = attempts.iter().map(key).collect();
+    let before = attempts.len();
+    attempts.extend(decided.into_iter().filter(|row| seen.insert(key(row))));
+    let added = attempts.len() - before;
+    if added > 0 {
+        warnings.push(format!(
+            "{added} attempts had their outcome when the run was killed, but had not been stopped: their phases are not known"
+        ));
+    }
 }
 
 fn check_unique(path: &Path, attempts: &[Attempt]) -> Result<(), Error> {

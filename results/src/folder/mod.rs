@@ -19,6 +19,10 @@ use append::AppendFile;
 pub const RUN_JSON: &str = "run.json";
 /// Name of the table of attempts.
 pub const ATTEMPTS_CSV: &str = "attempts.csv";
+/// Name of the table of attempts whose outcome is known and which are not stopped yet. It has the
+/// columns of [`ATTEMPTS_CSV`], is read only for attempts that are not there, and goes away when the
+/// run is complete: what a killed run keeps of the storm under way.
+pub const DECIDED_CSV: &str = "attempts-decided.csv";
 /// Name of the table of phases.
 pub const PHASES_CSV: &str = "phases.csv";
 /// Name of the host's time series.
@@ -66,6 +70,7 @@ pub const HOST_COLUMNS: &[&str] = &[
 pub struct RunFolder {
     path: PathBuf,
     attempts: AppendFile,
+    decided: AppendFile,
     phases: AppendFile,
     host: AppendFile,
 }
@@ -85,6 +90,7 @@ impl RunFolder {
         Ok(RunFolder {
             path: path.to_owned(),
             attempts: AppendFile::create(path.join(ATTEMPTS_CSV), ATTEMPT_COLUMNS)?,
+            decided: AppendFile::create(path.join(DECIDED_CSV), ATTEMPT_COLUMNS)?,
             phases: AppendFile::create(path.join(PHASES_CSV), PHASE_COLUMNS)?,
             host: AppendFile::create(path.join(HOST_CSV), HOST_COLUMNS)?,
         })
@@ -100,8 +106,16 @@ impl RunFolder {
     /// # Errors
     /// What the system said; the rows before stay as they were.
     pub fn attempt(&self, attempt: &Attempt) -> Result<(), Error> {
-        let one_line = Attempt { error: one_line(&attempt.error), ..attempt.clone() };
-        self.attempts.rows(&[one_line])
+        self.attempts.rows(&[on_one_line(attempt)])
+    }
+
+    /// Keeps what is known of an attempt that is not stopped yet, in case nothing more can be said
+    /// of it ([`DECIDED_CSV`]).
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn decided(&self, attempt: &Attempt) -> Result<(), Error> {
+        self.decided.rows(&[on_one_line(attempt)])
     }
 
     /// Appends the phases of an attempt, all or none.
@@ -120,12 +134,23 @@ impl RunFolder {
         self.host.rows(std::slice::from_ref(sample))
     }
 
-    /// Replaces `run.json` as a whole: a reader sees the old one or the new one.
+    /// Replaces `run.json` as a whole: a reader sees the old one or the new one. Once the run is
+    /// complete every attempt has its final row, and [`DECIDED_CSV`] goes.
     ///
     /// # Errors
     /// What the system said; the old `run.json` stays.
     pub fn update(&self, run: &Run) -> Result<(), Error> {
-        replace(&self.path.join(RUN_JSON), &json(run, &self.path)?)
+        replace(&self.path.join(RUN_JSON), &json(run, &self.path)?)?;
+        if !run.complete {
+            return Ok(());
+        }
+        let decided = self.path.join(DECIDED_CSV);
+        match fs::remove_file(&decided) {
+            Err(refused) if refused.kind() != io::ErrorKind::NotFound => {
+                Err(Error::system("remove", &decided)(refused))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -197,6 +222,7 @@ fn json(run: &Run, path: &Path) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-fn one_line(text: &str) -> String {
-    text.replace("\r\n", " ").replace(['\n', '\r'], " ")
+fn on_one_line(attempt: &Attempt) -> Attempt {
+    let error = attempt.error.replace("\r\n", " ").replace(['\n', '\r'], " ");
+    Attempt { error, ..attempt.clone() }
 }

@@ -16,6 +16,7 @@ use crate::{Arrival, Completion, Error, Progress, Rows, Stage, Stop};
 #[derive(Default)]
 struct Memory {
     attempts: Vec<Attempt>,
+    decided: Vec<Attempt>,
     phases: Vec<Phase>,
     samples: Vec<HostSample>,
     updates: u32,
@@ -29,6 +30,11 @@ impl Rows for Memory {
             return Err(Error::Record { what: "attempts.csv", source });
         }
         self.attempts.push(row.clone());
+        Ok(())
+    }
+
+    fn decided(&mut self, row: &Attempt) -> Result<(), Error> {
+        self.decided.push(row.clone());
         Ok(())
     }
 
@@ -154,6 +160,15 @@ fn every_attempt_is_a_row_and_the_totals_reconcile() {
         assert!(row.stopped_ns >= row.started_ns && row.started_ns >= Some(row.scheduled_ns), "{row:?}");
         assert_eq!(row.error.is_empty(), row.outcome == Outcome::Ready, "{row:?}");
     }
+    let decided: Vec<Attempt> = rows.iter().map(|row| Attempt { stopped_ns: None, ..row.clone() }).collect();
+    assert_eq!(trial.memory.decided.len(), decided.len());
+    assert!(
+        trial
+            .memory
+            .decided
+            .iter()
+            .all(|row| { decided.contains(&Attempt { stopped_ns: None, ..row.clone() }) })
+    );
     assert!(rows.iter().any(|row| row.error.contains("exit status 1; its last lines: scripted to die")));
     assert!(trial.run.complete && trial.run.warnings.iter().all(|text| !text.contains("gone")));
 }

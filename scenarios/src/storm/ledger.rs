@@ -33,6 +33,12 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// Its outcome is known; its final row comes when it is gone.
+    pub(super) fn decided(&mut self, attempt: &Progressing, place: &Place) {
+        let row = attempt.row(place, self.epoch_ns);
+        self.write(|folder| folder.decided(&row));
+    }
+
     pub(crate) fn host(&mut self, sample: &HostSample) {
         self.write(|folder| folder.host(sample));
     }

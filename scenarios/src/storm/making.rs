@@ -9,7 +9,7 @@ use runtime::clock::now_ns;
 use runtime::{Event, EventSink, Instance, InstanceName, LaunchSpec, Stamped};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::attempt::{Place, Progressing, Target};
+use super::attempt::{Progressing, Target};
 use super::crew::{Job, Note};
 use super::ledger::Ledger;
 use super::order::{Aftermath, Field, Order};
@@ -336,7 +336,7 @@ impl Storm<'_, '_> {
         let now = now_ns();
         let mut closed = 0;
         for index in 0..self.slots.len() {
-            self.announce(index);
+            self.announce(index, ledger);
             let slot = &mut self.slots[index];
             let Some((outcome, _)) = slot.attempt.outcome() else { continue };
             let gone = match slot.stage {
@@ -354,14 +354,8 @@ impl Storm<'_, '_> {
                     self.order.storm, self.order.backend
                 ));
             }
-            let place = Place {
-                storm: self.order.storm,
-                backend: self.order.backend.clone(),
-                instance: index as u32,
-                config: self.order.config.clone(),
-            };
             if !rehearsal {
-                ledger.attempt(&slot.attempt, &place);
+                ledger.attempt(&slot.attempt, &self.order.place(index));
             }
             slot.stage = Stage::Closed;
             closed += 1;
@@ -377,12 +371,13 @@ impl Storm<'_, '_> {
         }
     }
 
-    fn announce(&mut self, index: usize) {
+    fn announce(&mut self, index: usize, ledger: &mut Ledger<'_>) {
         let slot = &mut self.slots[index];
         if slot.announced {
             return;
         }
         let Some((outcome, error)) = slot.attempt.outcome() else { return };
+        ledger.decided(&slot.attempt, &self.order.place(index));
         (self.field.progress)(Progress::AttemptEnded {
             storm: self.order.storm,
             backend: self.order.backend.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use guest::Workload;
 use runtime::{Limits, Prepared};
 
+use super::attempt::Place;
 use super::crew::Crew;
 use crate::{Progress, Stop};
 
@@ -21,6 +22,18 @@ pub(crate) struct Order {
     pub(crate) instances: u32,
     pub(crate) timeout_ns: u64,
     pub(crate) stall_ns: u64,
+}
+
+impl Order {
+    /// Where the row of one of its attempts belongs.
+    pub(super) fn place(&self, index: usize) -> Place {
+        Place {
+            storm: self.storm,
+            backend: self.backend.clone(),
+            instance: index as u32,
+            config: self.config.clone(),
+        }
+    }
 }
 
 /// What a storm needs of its surroundings.
