@@ -85,13 +85,33 @@ fn stat(pid: u32) -> Option<(u32, String)> {
     Some((fields[1].parse().ok()?, fields[19].to_owned()))
 }
 
+/// How many times a run is killed, and so many more where BENCH_TEST_KILLS says.
+const KILLS: u32 = 4;
+
+/// What is kept of a host that a run may add to: mounts and network interfaces.
+const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; ls /sys/class/net; } | sort"#;
+
+/// Runs in an own host what each round needs: `$1` says what is started.
+const ROUND: &str = r#"
+look() { LOOK; }
+look >before
+"$0" run boot-storm --on $1 --storms 50 --warmup 0 --instances 30 --arrival rate=20/s \
+    --out out >run.out 2>&1 &
+echo $! >pid
+wait $!
+"$0" clean >clean.out 2>clean.err
+echo $? >code
+ls -A /run/bench >after 2>/dev/null
+"$0" clean >again.out
+look >behind
+"#;
+
 #[test]
-fn a_killed_storm_leaves_nothing_after_clean() {
+fn runs_killed_at_random_moments_leave_nothing_after_clean() {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: containers' cgroups and a mount namespace need root");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
     let groups = Groups(format!("bench-test-clean-{}", std::process::id()));
     let own =
         Command::new("unshare").args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "true"]).output();
@@ -99,57 +119,68 @@ fn a_killed_storm_leaves_nothing_after_clean() {
         eprintln!("skipped: this host lets nobody make a mount namespace with cgroups: {own:?}");
         return;
     }
+    let kills = std::env::var("BENCH_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    // As moments: spread over preparation and the first storms, no two alike.
+    let moments =
+        (0..kills).map(|round| 150 + (u64::from(round) * 1337 + u64::from(std::process::id())) % 6000);
+    let dry = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["run", "boot-storm", "--on", "vm", "--dry-run"])
+        .output()
+        .unwrap();
+    let backends = if dry.status.success() {
+        "process,container,vm"
+    } else {
+        eprintln!("without virtual machines: {}", String::from_utf8_lossy(&dry.stderr));
+        "process,container"
+    };
+    let cut_storms = moments.filter(|delay_ms| one_round(&groups, backends, *delay_ms)).count();
+    eprintln!("{kills} runs killed, {cut_storms} of them with instances alive");
+    assert!(cut_storms > 0, "no run was killed in the middle of a storm");
+}
+
+/// Kills a run after `delay_ms`; whether something it had started was alive then.
+fn one_round(groups: &Groups, backends: &str, delay_ms: u64) -> bool {
+    let folder = tempfile::tempdir().unwrap();
     // A shell that stays in the namespace: what is killed and what cleans share its /run.
-    let script = r#"
-        "$0" run boot-storm --on process,container --storms 50 --warmup 0 --instances 30 --arrival rate=20/s \
-            --out out >run.out 2>&1 &
-        echo $! >pid
-        wait $!
-        ls -A /run/bench >left
-        "$0" clean >clean.out 2>clean.err
-        echo $? >code
-        ls -A /run/bench >after
-        "$0" clean >again.out
-    "#;
+    let script = ROUND.replace("LOOK", LOOK);
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", script]);
-    command.arg(env!("CARGO_BIN_EXE_bench")).current_dir(folder.path()).stderr(Stdio::null());
+    command.args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", &script]);
+    command.args([env!("CARGO_BIN_EXE_bench"), backends]).current_dir(folder.path()).stderr(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BENCH_")) {
         command.env_remove(name);
     }
     let mut shell = command.spawn().unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     let deadline = Instant::now() + Duration::from_secs(60);
-    // Mid-storm: a cgroup of the run exists, and what the run started is alive.
-    let mut started = BTreeMap::new();
-    let mut is_under_way = || {
-        if let Ok(pid) = read("pid").trim().parse() {
-            started = descendants(pid);
+    let pid = loop {
+        if let Ok(pid) = read("pid").trim().parse::<u32>() {
+            break pid;
         }
-        !started.is_empty() && !groups.runs().is_empty() && folder.path().join("out/attempts.csv").exists()
+        assert!(Instant::now() < deadline && shell.try_wait().unwrap().is_none(), "{}", read("run.out"));
+        std::thread::sleep(Duration::from_millis(5));
     };
-    while !is_under_way() {
-        assert!(Instant::now() < deadline, "no storm: {}", read("run.out"));
-        assert!(shell.try_wait().unwrap().is_none(), "ended: {}", read("run.out"));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let pid: u32 = read("pid").trim().parse().unwrap();
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()),
-        nix::sys::signal::Signal::SIGKILL,
-    )
-    .unwrap();
+    std::thread::sleep(Duration::from_millis(delay_ms));
+    let started = descendants(pid);
+    let of_run = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(of_run, nix::sys::signal::Signal::SIGKILL).unwrap();
     shell.wait().unwrap();
 
-    assert!(!started.is_empty());
-    assert_ne!(read("left"), "", "a killed run leaves its folder");
-    assert_eq!(read("code"), "0\n", "{}", read("clean.err"));
-    assert!(read("clean.out").contains("removed the cgroup"), "{}", read("clean.out"));
-    assert!(read("clean.out").contains("removed the folder /run/bench/"), "{}", read("clean.out"));
-    assert_eq!(read("after"), "");
-    assert_eq!(read("again.out"), "nothing to clean\n");
-    assert_eq!(groups.runs(), Vec::<PathBuf>::new());
+    let told = format!("killed after {delay_ms} ms: {}{}", read("run.out"), read("clean.err"));
+    assert_eq!(read("code"), "0\n", "{told}");
+    assert_eq!(read("after"), "", "{told}");
+    assert_eq!(read("again.out"), "nothing to clean\n", "{told}");
+    assert_eq!(read("before"), read("behind"), "{told}");
+    assert_eq!(groups.runs(), Vec::<PathBuf>::new(), "{told}");
     let alive: Vec<_> =
         started.iter().filter(|(pid, at)| stat(**pid).is_some_and(|now| now.1 == **at)).collect();
-    assert!(alive.is_empty(), "{alive:?}");
+    assert!(alive.is_empty(), "{alive:?}: {told}");
+    if folder.path().join("out/run.json").exists() {
+        let report = Command::new(env!("CARGO_BIN_EXE_bench"))
+            .args(["report", "out"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(report.status.success(), "{report:?}: {told}");
+    }
+    !started.is_empty()
 }
