@@ -1,4 +1,4 @@
-//! Builds the static guest program, which is embedded in the library.
+//! Builds the static guest program and the payload of `vm:floor`, which are embedded in the library.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,9 @@ use std::process::Command;
 
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
-    build_guest(&root.join("guest"), &PathBuf::from(variable("OUT_DIR")));
+    let out = PathBuf::from(variable("OUT_DIR"));
+    build_guest(&root.join("guest"), &out);
+    build_payload(&root.join("src/vm/floor/payload"), &out);
 }
 
 fn variable(name: &str) -> String {
@@ -38,4 +40,41 @@ fn build_guest(source: &Path, out: &Path) {
     assert!(status.success(), "the guest program did not build ({status})");
     let program = folder.join(&target).join("guest/guest");
     println!("cargo::rustc-env=GUEST_PROGRAM={}", program.display());
+}
+
+/// The payload of `vm:floor`: assembled and linked by the compiler, with no library. Empty where
+/// the host is no x86-64, and has no such machines.
+fn build_payload(source: &Path, out: &Path) {
+    println!("cargo::rerun-if-changed={}", source.display());
+    let payload = out.join("floor.elf");
+    println!("cargo::rustc-env=FLOOR_PAYLOAD={}", payload.display());
+    if variable("CARGO_CFG_TARGET_ARCH") != "x86_64" {
+        std::fs::write(&payload, []).unwrap_or_else(|error| panic!("cannot write the payload: {error}"));
+        return;
+    }
+    let script = format!("link-arg=-Wl,-T,{}", source.join("payload.ld").display());
+    let mut rustc = Command::new(variable("RUSTC"));
+    rustc
+        .args(["--edition", "2024", "--crate-name", "payload", "--crate-type", "bin"])
+        .args(["--target", &variable("TARGET"), "-o"])
+        .arg(&payload)
+        .arg(source.join("payload.rs"));
+    for option in [
+        "panic=abort",
+        "opt-level=s",
+        "strip=symbols",
+        "relocation-model=static",
+        "target-feature=+crt-static",
+        "link-arg=-nostdlib",
+        "link-arg=-nostartfiles",
+        "link-arg=-static",
+        // Sections where the script says, with no page of headers in between.
+        "link-arg=-Wl,-n",
+        "link-arg=-Wl,--build-id=none",
+        &script,
+    ] {
+        rustc.args(["-C", option]);
+    }
+    let status = rustc.status().unwrap_or_else(|error| panic!("cannot run rustc for the payload: {error}"));
+    assert!(status.success(), "the payload of vm:floor did not build ({status})");
 }

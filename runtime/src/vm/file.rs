@@ -1,7 +1,7 @@
 //! Files a machine is given by descriptor.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -28,9 +28,21 @@ pub(super) fn open_for_machine(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 fn sealed_copy(file: &mut File) -> io::Result<OwnedFd> {
-    let mut copy = File::from(memfd_create("file", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    let mut copy = memory("file")?;
     io::copy(file, &mut copy)?;
     seal(copy)
+}
+
+/// `bytes` as a file in memory that nobody can change.
+pub(super) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut memory = memory(name)?;
+    memory.write_all(bytes)?;
+    seal(memory)
+}
+
+/// A file in memory that can be sealed.
+pub(super) fn memory(name: &str) -> io::Result<File> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?.into())
 }
 
 /// Nobody can change what is in the memory file from here on, whoever opens it, and for reading
@@ -44,7 +56,7 @@ pub(super) fn seal(memory: File) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -4,6 +4,8 @@ mod accel;
 mod command_line;
 mod direct;
 mod file;
+mod floor;
+mod hypervisor;
 mod initramfs;
 mod instance;
 mod kernel;
@@ -11,12 +13,15 @@ mod monitor;
 mod options;
 mod qemu;
 mod recipe;
+#[cfg(test)]
+mod trial;
 mod user;
 
 use std::path::Path;
 
 pub use accel::{Choice, accelerator};
 pub use direct::DirectBackend;
+pub use floor::FloorBackend;
 pub use options::{Accel, Machine, Options};
 
 use crate::Error;

@@ -4,8 +4,6 @@ use std::path::Path;
 
 use super::options::{Accel, Machine};
 
-/// RAM of a guest that is not told otherwise.
-pub(super) const DEFAULT_MEMORY_BYTES: u64 = 128 << 20;
 /// Port of the guest's messages: QEMU's isa-debugcon, present on every machine type, no driver needed.
 pub(super) const GUEST_PORT: &str = "e9";
 /// Descriptors every QEMU is started with, behind 0, 1 and 2.
@@ -20,6 +18,8 @@ pub(super) struct Recipe<'a> {
     pub(super) machine: Machine,
     /// Never [`Accel::Auto`].
     pub(super) accel: Accel,
+    /// `None` = [`default_cpu`].
+    pub(super) cpu: Option<&'a str>,
     pub(super) memory_bytes: u64,
     pub(super) vcpus: u64,
     pub(super) boot: Boot<'a>,
@@ -55,6 +55,11 @@ pub(super) fn network_drivers(machine: Machine) -> [&'static str; 2] {
     }
 }
 
+/// The host's processor under KVM; all that can be translated under TCG.
+pub(super) fn default_cpu(accel: Accel) -> &'static str {
+    if accel == Accel::Kvm { "host" } else { "max" }
+}
+
 /// How QEMU names the `number`th of the files it is started with. A path through the descriptor:
 /// QEMU needs no right to the folders in front of the file.
 pub(super) fn file_path(number: usize) -> String {
@@ -77,8 +82,7 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     // No new processes, no change of identity, no obsolete calls, no priorities from inside QEMU.
     add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
     add(&["-machine", recipe.machine.name(), "-accel", recipe.accel.name()]);
-    // The host's processor under KVM; all that can be translated under TCG.
-    add(&["-cpu", if recipe.accel == Accel::Kvm { "host" } else { "max" }]);
+    add(&["-cpu", recipe.cpu.unwrap_or(default_cpu(recipe.accel))]);
     add(&["-smp", &recipe.vcpus.to_string()]);
     add(&["-m", &format!("{}k", recipe.memory_bytes.div_ceil(1024))]);
     // Connected sockets, inherited: nobody has to wait for a path to appear.

@@ -1,21 +1,19 @@
 //! `vm:direct`: kernel and initramfs booted directly, the guest program as PID 1.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::instance::{self, Firmware, Launch};
+use super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::instance::{self, Firmware};
 use super::kernel::Kernel;
 use super::options::{Machine, Options};
 use super::recipe::{self, Boot, Network, Recipe};
-use super::{Choice, command_line, file, initramfs, kernel, qemu, user};
-use crate::cgroup::{Cgroup, Hierarchies};
+use super::{accel, command_line, file, initramfs, kernel, qemu};
 use crate::event::EventSink;
 use crate::image::Image;
-use crate::watch::Watch;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
 
 /// `vm:direct`.
@@ -41,37 +39,29 @@ impl Backend for DirectBackend {
 
     fn requirements(&self) -> Vec<Requirement> {
         let found = kernel::find(self.options.kernel.as_deref(), &crate::cache_dir());
-        vec![
-            qemu::requirement(),
-            Requirement {
-                what: "guest kernel".into(),
-                fix: found.is_err().then(|| kernel::FIX.into()),
-                state: found.map(|path| path.display().to_string()).map_err(|_| "none found".into()),
-            },
-        ]
+        let kernel = Requirement {
+            what: "guest kernel".into(),
+            fix: found.is_err().then(|| kernel::FIX.into()),
+            state: found.map(|path| path.display().to_string()).map_err(|_| "none found".into()),
+        };
+        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
+        [qemu::requirement(), kernel].into_iter().chain(accelerator).collect()
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
-        let program = qemu::required()?;
+        let hypervisor = Hypervisor::prepare(context, &self.options)?;
         let kernel = kernel::load(
             &kernel::find(self.options.kernel.as_deref(), &context.cache_dir)?,
             &context.cache_dir,
         )?;
-        let is_root = rustix::process::geteuid().is_root();
         let archive = |drivers: &[&str]| cached_initramfs(image, &kernel, drivers, &context.cache_dir);
         let plain = archive(&[])?;
         let networked =
             archive(&recipe::network_drivers(self.options.machine)).map_err(|error| error.to_string());
         Ok(Arc::new(PreparedVm {
-            version: qemu::version(&program).unwrap_or_default(),
-            program,
-            choice: super::accelerator(&self.options, &context.cache_dir)?,
-            machine: self.options.machine,
+            hypervisor,
             tsc_khz: command_line::tsc_khz(),
             image: image.digest.clone(),
-            run: context.run_id.clone(),
-            hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
-            watch: context.watch.clone(),
             plain,
             networked,
             kernel_file: file::open_for_machine(&kernel.file)?,
@@ -81,17 +71,11 @@ impl Backend for DirectBackend {
 }
 
 struct PreparedVm {
-    program: PathBuf,
-    version: String,
-    choice: Choice,
-    machine: Machine,
+    hypervisor: Hypervisor,
     tsc_khz: Option<u64>,
     kernel: Kernel,
     kernel_file: OwnedFd,
     image: String,
-    run: String,
-    hierarchies: Option<Hierarchies>,
-    watch: Arc<Watch>,
     plain: Initramfs,
     /// With the drivers of a network; a kernel without modules is no obstacle to other workloads.
     networked: Result<Initramfs, String>,
@@ -120,12 +104,15 @@ impl PreparedVm {
     fn arguments(&self, spec: &LaunchSpec, paths: &Paths<'_>, network: Option<Network>) -> Vec<String> {
         let mut plan = spec.plan.clone();
         plan.address = network.map(|_| recipe::GUEST_ADDRESS.to_owned());
-        let command_line = command_line::of_guest(self.choice.accel, self.tsc_khz, &plan.to_word());
+        let accel = self.hypervisor.accel();
+        let command_line = command_line::of_guest(accel, self.tsc_khz, &plan.to_word());
+        let (memory_bytes, vcpus) = hypervisor::size(&spec.limits);
         recipe::arguments(&Recipe {
-            machine: self.machine,
-            accel: self.choice.accel,
-            memory_bytes: spec.limits.memory_bytes.unwrap_or(recipe::DEFAULT_MEMORY_BYTES),
-            vcpus: spec.limits.cpus.map_or(1, |cpus| cpus.ceil().max(1.0) as u64),
+            machine: self.hypervisor.machine,
+            accel,
+            cpu: None,
+            memory_bytes,
+            vcpus,
             boot: Boot::Kernel {
                 kernel: paths.kernel,
                 initramfs: Some(paths.initramfs),
@@ -147,31 +134,23 @@ impl Prepared for PreparedVm {
         serde_json::json!({
             "backend": "vm:direct",
             "image": self.image,
-            "qemu": self.version,
-            "accelerator": self.choice.accel.name(),
-            "accelerator_chosen": self.choice.how,
-            "machine": self.machine.name(),
+            "qemu": self.hypervisor.version,
+            "accelerator": self.hypervisor.accel().name(),
+            "accelerator_chosen": self.hypervisor.choice.how,
+            "machine": self.hypervisor.machine.name(),
             "kernel": self.kernel.source.file_name().map(|name| name.to_string_lossy().into_owned()),
             "kernel_digest": self.kernel.digest,
             "kernel_form": self.kernel.form,
             "initramfs_digest": self.plain.path.file_name().map(|name| name.to_string_lossy().into_owned()),
             "command_line": example.join(" "),
             "files": "kernel and initramfs are given to QEMU by descriptor",
-            "user": if user::unprivileged(self.choice.accel, &self.run, &spec.name).is_some() {
-                "an unprivileged user for each machine"
-            } else {
-                "the user of this program"
-            },
+            "user": self.hypervisor.described_user(),
             "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
         })
     }
 
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
-        if spec.limits.pids.is_some() {
-            return Err(Error::Invalid(
-                "a VM's processes are its own: ask for no limit of pids, or leave vm out".into(),
-            ));
-        }
+        hypervisor::refuse_pids(spec)?;
         instance::begin(&events);
         let networked = spec.plan.workload == Workload::Http;
         let service = networked.then(free_port).transpose()?;
@@ -179,25 +158,17 @@ impl Prepared for PreparedVm {
         let [kernel_path, initramfs_path] = [0, 1].map(|number| PathBuf::from(recipe::file_path(number)));
         let paths = Paths { kernel: &kernel_path, initramfs: &initramfs_path };
         let network = service.map(|address| Network { host_port: address.port() });
-        let cgroup = match &self.hierarchies {
-            Some(hierarchies) => {
-                Some(Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &Limits::default())?)
-            }
-            None => None,
-        };
-        let launch = Launch {
-            program: &self.program,
+        let start = Start {
+            name: &spec.name,
             arguments: &self.arguments(spec, &paths, network),
             files: &[self.kernel_file.as_fd(), initramfs.file.as_fd()],
-            user: user::unprivileged(self.choice.accel, &self.run, &spec.name),
-            cgroup,
             service,
-            firmware: match self.machine {
+            firmware: match self.hypervisor.machine {
                 Machine::Microvm => Firmware::Silent("kernel"),
                 Machine::Pc | Machine::Q35 => Firmware::SEABIOS,
             },
         };
-        Ok(Box::new(instance::start(launch, &self.watch, &events, |_| Ok(()))?))
+        Ok(Box::new(self.hypervisor.start(&start, &events, |_| Ok(()))?))
     }
 }
 
@@ -214,14 +185,6 @@ fn cached_initramfs(
         super::store(&path, &archive)?;
     }
     Ok(Initramfs { file: file::open_for_machine(&path)?, path })
-}
-
-/// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then
-/// says so and the attempt is a failed one.
-fn free_port() -> Result<SocketAddr, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(Error::system("find a free port of the host's loopback"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,124 @@
+//! QEMU made ready for the machines of one run.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::accel::{self, Choice};
+use super::instance::{self, Firmware, Launch, Vm};
+use super::monitor::Monitor;
+use super::options::{Accel, Machine, Options};
+use super::{qemu, user};
+use crate::cgroup::{Cgroup, Hierarchies};
+use crate::event::EventSink;
+use crate::spawn::User;
+use crate::watch::Watch;
+use crate::{Error, InstanceName, LaunchSpec, Limits, RunContext};
+
+/// What all machines of a run share.
+pub(super) struct Hypervisor {
+    pub(super) program: PathBuf,
+    /// First line of `--version`.
+    pub(super) version: String,
+    pub(super) choice: Choice,
+    pub(super) machine: Machine,
+    pub(super) watch: Arc<Watch>,
+    run_id: String,
+    hierarchies: Option<Hierarchies>,
+}
+
+/// What one machine adds.
+pub(super) struct Start<'a> {
+    pub(super) name: &'a InstanceName,
+    pub(super) arguments: &'a [String],
+    /// See [`Launch::files`].
+    pub(super) files: &'a [BorrowedFd<'a>],
+    /// See [`Launch::service`].
+    pub(super) service: Option<SocketAddr>,
+    pub(super) firmware: Firmware,
+}
+
+impl Hypervisor {
+    /// Finds QEMU, settles the accelerator, opens the cgroup hierarchies.
+    pub(super) fn prepare(context: &RunContext, options: &Options) -> Result<Hypervisor, Error> {
+        let program = qemu::required()?;
+        let is_root = rustix::process::geteuid().is_root();
+        Ok(Hypervisor {
+            version: qemu::version(&program).unwrap_or_default(),
+            choice: accel::accelerator(options, &context.cache_dir)?,
+            machine: options.machine,
+            watch: context.watch.clone(),
+            run_id: context.run_id.clone(),
+            hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
+            program,
+        })
+    }
+
+    /// [`Accel::Kvm`] or [`Accel::Tcg`].
+    pub(super) fn accel(&self) -> Accel {
+        self.choice.accel
+    }
+
+    /// Starts a machine in a cgroup of its own and as a user of its own, where this program is root.
+    pub(super) fn start(
+        &self,
+        start: &Start<'_>,
+        events: &EventSink,
+        before: impl FnOnce(&mut Monitor) -> Result<(), Error>,
+    ) -> Result<Vm, Error> {
+        let group = |hierarchies| {
+            Cgroup::create(hierarchies, &self.run_id, &start.name.to_string(), &Limits::default())
+        };
+        let launch = Launch {
+            program: &self.program,
+            arguments: start.arguments,
+            files: start.files,
+            user: self.user(start.name),
+            cgroup: self.hierarchies.as_ref().map(group).transpose()?,
+            service: start.service,
+            firmware: start.firmware,
+        };
+        instance::start(launch, &self.watch, events, before)
+    }
+
+    fn user(&self, name: &InstanceName) -> Option<User> {
+        user::unprivileged(self.accel(), &self.run_id, name)
+    }
+
+    /// Whom machines run as, for the record.
+    pub(super) fn described_user(&self) -> &'static str {
+        if self.user(&InstanceName { storm: 0, index: 0 }).is_some() {
+            "an unprivileged one for each machine"
+        } else {
+            "that of the harness"
+        }
+    }
+}
+
+/// A machine's processes are its own.
+pub(super) fn refuse_pids(spec: &LaunchSpec) -> Result<(), Error> {
+    if spec.limits.pids.is_some() {
+        return Err(Error::Invalid(
+            "a VM's processes are its own: ask for no limit of pids, or leave vm out".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// RAM of a machine that is not told otherwise.
+const DEFAULT_MEMORY_BYTES: u64 = 128 << 20;
+
+/// RAM and virtual CPUs of a machine within `limits`.
+pub(super) fn size(limits: &Limits) -> (u64, u64) {
+    let vcpus = limits.cpus.map_or(1, |cpus| cpus.ceil().max(1.0) as u64);
+    (limits.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES), vcpus)
+}
+
+/// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then
+/// says so and the attempt is a failed one.
+pub(super) fn free_port() -> Result<SocketAddr, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(Error::system("find a free port of the host's loopback"))
+}
