@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use guest::Plan;
 
+use crate::cgroup::Limits;
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::watch::Watch;
@@ -130,17 +131,6 @@ impl std::fmt::Display for InstanceName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "s{}-i{}", self.storm, self.index)
     }
-}
-
-/// Upper limits asked for an instance. `None` = not limited.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Limits {
-    /// Memory in bytes; for a VM the size of its RAM.
-    pub memory_bytes: Option<u64>,
-    /// Processors, fractions allowed; for a VM rounded up to virtual CPUs.
-    pub cpus: Option<f64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
 }
 
 /// What one launch is asked to start.

@@ -23,10 +23,10 @@ pub mod vm;
 pub mod watch;
 
 pub use backend::{
-    Backend, Error, Exit, Footprint, Instance, InstanceName, LaunchSpec, Limits, Prepared, Requirement,
-    RunContext,
+    Backend, Error, Exit, Footprint, Instance, InstanceName, LaunchSpec, Prepared, Requirement, RunContext,
 };
 pub use cache::cache_dir;
+pub use cgroup::Limits;
 pub use event::{Event, EventSink, Stamped};
 pub use guest::Workload;
 pub use program::{guest_program, guest_program_bytes};

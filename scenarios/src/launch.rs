@@ -136,7 +136,7 @@ impl Launch {
 
     /// Limits of each instance.
     pub fn limits(&self) -> Limits {
-        Limits { memory_bytes: self.memory_bytes, cpus: self.cpus, pids: self.pids }
+        Limits { memory_bytes: self.memory_bytes, cpus: self.cpus, pids: self.pids, ..Limits::default() }
     }
 
     /// The deadline of an attempt in nanoseconds.

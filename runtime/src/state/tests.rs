@@ -17,7 +17,7 @@ impl Place {
     fn new(name: &str) -> Place {
         let hierarchy = rustix::process::geteuid().is_root().then(|| {
             let hierarchies = Hierarchies::of_host().expect("readable");
-            let root = hierarchies.place("pids").expect("a pids controller").root;
+            let root = hierarchies.tracking().expect("a hierarchy").root;
             let path = root.join(format!("bench-test-{name}-{}", std::process::id()));
             fs::create_dir(&path).expect("a cgroup");
             path
