@@ -9,6 +9,9 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_cre
 
 use crate::Error;
 
+/// Lowest number of the program's descriptor.
+const ASIDE: i32 = 64;
+
 /// The static ELF program that runs inside every instance.
 pub fn guest_program_bytes() -> &'static [u8] {
     include_bytes!(env!("GUEST_PROGRAM"))
@@ -36,7 +39,9 @@ fn seal(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     fcntl_add_seals(&writable, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     // A file open for writing cannot be executed (ETXTBSY), so a second, read-only description is kept.
     let path = format!("/proc/self/fd/{}", writable.as_raw_fd());
-    Ok(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    let program = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // Out of the way of the numbers that children give their own descriptors before they execute it.
+    Ok(rustix::io::fcntl_dupfd_cloexec(program, ASIDE)?)
 }
 
 #[cfg(test)]
