@@ -1,5 +1,6 @@
 //! What is tried, and the claims it tests.
 
+mod blocks;
 pub mod boot_storm;
 mod clock;
 mod contender;

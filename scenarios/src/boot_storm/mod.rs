@@ -1,6 +1,5 @@
 //! Boot storms: many instances asked for at once, or at a rate, on each backend in turn.
 
-mod order;
 mod plan;
 mod run;
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::Plan;
-use super::order::{Turn, blocks};
+use crate::blocks::{Turn, blocks};
 use crate::contender::{Contender, prepare};
 use crate::stage::warn;
 use crate::storm::{self, Crew, Field, Ledger, Order};
@@ -124,11 +124,13 @@ async fn storms(
                 .arrival
                 .offsets_ns(plan.instances, plan.launch.seed.wrapping_add(u64::from(turn.block))),
             instances: plan.instances,
+            first: 0,
             timeout_ns: plan.launch.timeout_ns(),
             stall_ns: plan.stall_launcher_ms.saturating_mul(1_000_000),
+            rehearsal: false,
         };
         sampler.begin(turn.storm, &contender.name);
-        let aftermath = storm::make(&order, field, ledger, false).await;
+        let aftermath = storm::make(order, field, ledger).await;
         sampler.end();
         let aftermath = aftermath.map_err(Error::system("start the scheduler"))?;
         for warning in aftermath.warnings {

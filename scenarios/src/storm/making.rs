@@ -13,6 +13,7 @@ use super::attempt::{Progressing, Target};
 use super::crew::{Job, Note};
 use super::ledger::Ledger;
 use super::order::{Aftermath, Field, Order};
+use super::slot::{Slot, Stage};
 use crate::Progress;
 
 /// After an instance's end, its last words may still be on their way.
@@ -24,97 +25,107 @@ const GIVE_UP_NS: u64 = 30_000_000_000;
 /// Time for the scheduler's thread to start before the first attempt is due.
 const LEAD_NS: u64 = 5_000_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Not handed to the crew yet (serial arrival).
-    Idle,
-    /// Waiting for its instant or for a launcher.
-    Waiting,
-    /// Called off before a launcher had begun with it.
-    Never,
-    /// Inside the launch.
-    Launching,
-    /// The instance is ours.
-    Running,
-    /// Being stopped, or gone.
-    Stopping,
-    /// Its row is written.
-    Closed,
-}
-
-struct Slot {
-    attempt: Progressing,
-    stage: Stage,
-    instance: Option<Box<dyn Instance>>,
-    port: Option<u16>,
-    requested: bool,
-    /// When something must have happened.
-    deadline_ns: u64,
-    announced: bool,
-    /// Its outcome is known and its deadline is no longer the attempt's.
-    decided: bool,
-    called_off: Arc<AtomicBool>,
-}
-
-struct Storm<'a, 'f> {
-    order: &'a Order,
-    field: &'a mut Field<'f>,
+/// A storm under way. Its instances live until it is dismissed, or dropped.
+pub(crate) struct Storm {
+    order: Order,
     target: Target,
     slots: Vec<Slot>,
     events: UnboundedSender<Stamped>,
+    stamped: UnboundedReceiver<Stamped>,
     notes: UnboundedSender<Note>,
+    noted: UnboundedReceiver<Note>,
+    began_ns: u64,
+    /// Those that got there stay although everybody has an outcome.
+    held: bool,
     interrupted: bool,
     aftermath: Aftermath,
 }
 
 /// Makes the storm. Rows go to `ledger`, or nowhere where it is a rehearsal.
 pub(crate) async fn make(
-    order: &Order,
+    order: Order,
     field: &mut Field<'_>,
     ledger: &mut Ledger<'_>,
-    rehearsal: bool,
 ) -> std::io::Result<Aftermath> {
-    let (events, mut stamped) = unbounded_channel();
-    let (notes, mut noted) = unbounded_channel();
-    let began_ns = now_ns() + LEAD_NS;
-    let due_ns = |index: u32| match &order.offsets_ns {
-        Some(offsets) => began_ns + offsets.get(index as usize).copied().unwrap_or(0),
-        None => began_ns,
-    };
-    let slots = (0..order.instances)
-        .map(|index| Slot {
-            attempt: Progressing::due(due_ns(index)),
-            stage: Stage::Idle,
-            instance: None,
-            port: None,
-            requested: false,
-            deadline_ns: if order.offsets_ns.is_some() { due_ns(index) + order.timeout_ns } else { u64::MAX },
-            announced: rehearsal,
-            decided: false,
-            called_off: Arc::new(AtomicBool::new(false)),
-        })
-        .collect();
-    let mut storm = Storm {
-        order,
-        field,
-        target: Target::of(&order.workload),
-        slots,
-        events,
-        notes,
-        interrupted: false,
-        aftermath: Aftermath::default(),
-    };
-    storm.begin()?;
-    storm.follow(&mut stamped, &mut noted, ledger, rehearsal).await;
-    let mut aftermath = storm.aftermath;
-    aftermath.lasted_ns = now_ns().saturating_sub(began_ns);
-    Ok(aftermath)
+    let mut storm = Storm::begin(order, field)?;
+    // Held by nobody: its instances are stopped as soon as everybody has an outcome.
+    storm.held = false;
+    Ok(storm.dismiss(field, ledger).await)
 }
 
-impl Storm<'_, '_> {
-    fn begin(&mut self) -> std::io::Result<()> {
+impl Storm {
+    /// Hands its attempts to the crew, to be launched when they are due.
+    ///
+    /// # Errors
+    /// Where the scheduler's thread cannot be started.
+    pub(crate) fn begin(order: Order, field: &Field<'_>) -> std::io::Result<Storm> {
+        let (events, stamped) = unbounded_channel();
+        let (notes, noted) = unbounded_channel();
+        let began_ns = now_ns() + LEAD_NS;
+        let due_ns = |index: u32| match &order.offsets_ns {
+            Some(offsets) => began_ns + offsets.get(index as usize).copied().unwrap_or(0),
+            None => began_ns,
+        };
+        let slots = (0..order.instances)
+            .map(|index| Slot {
+                attempt: Progressing::due(due_ns(index)),
+                stage: Stage::Idle,
+                instance: None,
+                port: None,
+                requested: false,
+                deadline_ns: if order.offsets_ns.is_some() {
+                    due_ns(index) + order.timeout_ns
+                } else {
+                    u64::MAX
+                },
+                announced: order.rehearsal,
+                decided: false,
+                called_off: Arc::new(AtomicBool::new(false)),
+            })
+            .collect();
+        let mut storm = Storm {
+            target: Target::of(&order.workload),
+            order,
+            slots,
+            events,
+            stamped,
+            notes,
+            noted,
+            began_ns,
+            held: true,
+            interrupted: false,
+            aftermath: Aftermath::default(),
+        };
+        storm.launch_all(field)?;
+        Ok(storm)
+    }
+
+    /// Waits until every attempt has an outcome. Those that got there live on.
+    pub(crate) async fn assemble(&mut self, field: &mut Field<'_>, ledger: &mut Ledger<'_>) {
+        let is_under_way = |slot: &Slot| {
+            slot.attempt.outcome().is_none() || !matches!(slot.stage, Stage::Running | Stage::Closed)
+        };
+        self.follow(is_under_way, field, ledger).await;
+    }
+
+    /// The instances that live, with their numbers.
+    pub(crate) fn instances(&mut self) -> impl Iterator<Item = (u32, &mut dyn Instance)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
+            Some((index as u32, slot.instance.as_deref_mut()? as &mut dyn Instance))
+        })
+    }
+
+    /// Waits until every attempt has an outcome, ends what lives, and writes the last rows.
+    pub(crate) async fn dismiss(mut self, field: &mut Field<'_>, ledger: &mut Ledger<'_>) -> Aftermath {
+        self.held = false;
+        self.follow(|slot| slot.stage != Stage::Closed, field, ledger).await;
+        self.aftermath.lasted_ns = now_ns().saturating_sub(self.began_ns);
+        std::mem::take(&mut self.aftermath)
+    }
+
+    fn launch_all(&mut self, field: &Field<'_>) -> std::io::Result<()> {
         if self.order.offsets_ns.is_none() {
-            self.begin_next();
+            self.launch_next(field);
             return Ok(());
         }
         let jobs = (0..self.order.instances)
@@ -123,21 +134,21 @@ impl Storm<'_, '_> {
         for slot in &mut self.slots {
             slot.stage = Stage::Waiting;
         }
-        self.field.crew.schedule(jobs, self.order.stall_ns)
+        field.crew.schedule(jobs, self.order.stall_ns)
     }
 
     /// Serial arrival: the first attempt that waits is due now.
-    fn begin_next(&mut self) {
+    fn launch_next(&mut self, field: &Field<'_>) {
         let Some(index) = self.slots.iter().position(|slot| slot.stage == Stage::Idle) else { return };
         let now = now_ns();
         self.slots[index].attempt.due_ns = now;
         self.slots[index].stage = Stage::Waiting;
         self.slots[index].deadline_ns = now + self.order.timeout_ns;
-        self.field.crew.launch(self.job(index as u32));
+        field.crew.launch(self.job(index as u32));
     }
 
     fn job(&self, index: u32) -> Job {
-        let name = InstanceName { storm: self.order.storm, index };
+        let name = self.order.name(index);
         Job {
             prepared: Arc::clone(&self.order.prepared),
             spec: LaunchSpec {
@@ -151,16 +162,21 @@ impl Storm<'_, '_> {
         }
     }
 
+    /// Takes in what happens until no attempt is `is_under_way`.
     async fn follow(
         &mut self,
-        stamped: &mut UnboundedReceiver<Stamped>,
-        noted: &mut UnboundedReceiver<Note>,
+        is_under_way: impl Fn(&Slot) -> bool,
+        field: &mut Field<'_>,
         ledger: &mut Ledger<'_>,
-        rehearsal: bool,
     ) {
-        let stop = self.field.stop.clone();
+        let stop = field.stop.clone();
         let mut asked = 1;
-        while self.slots.iter().any(|slot| slot.stage != Stage::Closed) {
+        loop {
+            self.judge(field);
+            self.write(field, ledger);
+            if !self.slots.iter().any(&is_under_way) {
+                return;
+            }
             let next_ns = self
                 .slots
                 .iter()
@@ -170,8 +186,8 @@ impl Storm<'_, '_> {
                 .unwrap_or(u64::MAX);
             let rest = Duration::from_nanos(next_ns.saturating_sub(now_ns()).min(3_600_000_000_000));
             tokio::select! {
-                Some(event) = stamped.recv() => self.on_event(event),
-                Some(note) = noted.recv() => self.on_note(note),
+                Some(event) = self.stamped.recv() => self.on_event(event),
+                Some(note) = self.noted.recv() => self.on_note(note),
                 Some(sample) = ledger.samples.recv() => ledger.host(&sample),
                 () = tokio::time::sleep(rest) => {}
                 () = stop.asked(asked) => {
@@ -179,25 +195,25 @@ impl Storm<'_, '_> {
                 }
             }
             // Whatever else waits is taken in before anything is judged by the clock.
-            while let Ok(event) = stamped.try_recv() {
+            while let Ok(event) = self.stamped.try_recv() {
                 self.on_event(event);
             }
-            while let Ok(note) = noted.try_recv() {
+            while let Ok(note) = self.noted.try_recv() {
                 self.on_note(note);
             }
             if ledger.is_broken() || stop.requested() {
                 self.interrupt();
             }
-            self.judge();
             if stop.hurry() {
                 self.abandon();
             }
-            self.write(ledger, rehearsal);
         }
     }
 
     fn on_event(&mut self, stamped: Stamped) {
-        let Some(slot) = self.slots.get_mut(stamped.name.index as usize) else { return };
+        let Some(slot) = self.order.slot(stamped.name.index).and_then(|slot| self.slots.get_mut(slot)) else {
+            return;
+        };
         self.aftermath.stamping_delays_ns.extend(stamped.stamping_delay_ns);
         if let Event::Listening(port) = stamped.event {
             slot.port = Some(port);
@@ -213,9 +229,9 @@ impl Storm<'_, '_> {
             Note::Begun { index, .. }
             | Note::Launched { index, .. }
             | Note::CalledOff { index }
-            | Note::Stopped { index, .. } => *index as usize,
+            | Note::Stopped { index, .. } => *index,
         };
-        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.order.slot(index).and_then(|slot| self.slots.get_mut(slot)) else { return };
         if slot.stage == Stage::Closed {
             // Given up before; an instance that arrives now ends by being dropped.
             return;
@@ -269,7 +285,7 @@ impl Storm<'_, '_> {
     }
 
     /// Decides what the clock and the instances' ends decide, requests services, stops what is done with.
-    fn judge(&mut self) {
+    fn judge(&mut self, field: &Field<'_>) {
         let now = now_ns();
         let mut undecided = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -289,12 +305,10 @@ impl Storm<'_, '_> {
                 && let (Some(instance), Some(port)) = (&slot.instance, slot.port)
             {
                 slot.requested = true;
-                let name = InstanceName { storm: self.order.storm, index: index as u32 };
-                let sink = EventSink::new(name, self.events.clone());
+                let sink = EventSink::new(self.order.name(index as u32), self.events.clone());
                 let requested = match instance.service(port) {
                     None => Err(format!("its port {port} cannot be reached from this host")),
-                    Some(address) => self
-                        .field
+                    Some(address) => field
                         .watch
                         .request(address, sink)
                         .map_err(|error| format!("cannot request {address}: {error}")),
@@ -314,13 +328,14 @@ impl Storm<'_, '_> {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some((outcome, _)) = slot.attempt.outcome() else { continue };
             // Those that got there stay until everybody has an outcome: a storm is many at once.
-            if undecided > 0 && outcome == Outcome::Ready && !serial {
+            let stays = self.held || (undecided > 0 && !serial);
+            if stays && outcome == Outcome::Ready {
                 continue;
             }
             if let Some(instance) = slot.instance.take() {
                 slot.stage = Stage::Stopping;
                 slot.deadline_ns = now + GIVE_UP_NS;
-                self.field.crew.stop(index as u32, instance, self.notes.clone());
+                field.crew.stop(self.order.name(index as u32).index, instance, self.notes.clone());
             }
         }
     }
@@ -332,11 +347,11 @@ impl Storm<'_, '_> {
         }
     }
 
-    fn write(&mut self, ledger: &mut Ledger<'_>, rehearsal: bool) {
+    fn write(&mut self, field: &mut Field<'_>, ledger: &mut Ledger<'_>) {
         let now = now_ns();
         let mut closed = 0;
         for index in 0..self.slots.len() {
-            self.announce(index, ledger);
+            self.announce(index, field, ledger);
             let slot = &mut self.slots[index];
             let Some((outcome, _)) = slot.attempt.outcome() else { continue };
             let gone = match slot.stage {
@@ -348,13 +363,15 @@ impl Storm<'_, '_> {
             if !gone && now < slot.deadline_ns {
                 continue;
             }
-            if !gone && !self.field.stop.hurry() {
+            if !gone && !field.stop.hurry() {
                 self.aftermath.warnings.push(format!(
-                    "storm {}, {}, instance {index}: launching or stopping it did not return; given up",
-                    self.order.storm, self.order.backend
+                    "storm {}, {}, instance {}: launching or stopping it did not return; given up",
+                    self.order.storm,
+                    self.order.backend,
+                    self.order.name(index as u32).index
                 ));
             }
-            if !rehearsal {
+            if !self.order.rehearsal {
                 ledger.attempt(&slot.attempt, &self.order.place(index));
             }
             slot.stage = Stage::Closed;
@@ -367,21 +384,21 @@ impl Storm<'_, '_> {
             }
         }
         if closed > 0 && self.order.offsets_ns.is_none() && !self.interrupted {
-            self.begin_next();
+            self.launch_next(field);
         }
     }
 
-    fn announce(&mut self, index: usize, ledger: &mut Ledger<'_>) {
+    fn announce(&mut self, index: usize, field: &mut Field<'_>, ledger: &mut Ledger<'_>) {
         let slot = &mut self.slots[index];
         if slot.announced {
             return;
         }
         let Some((outcome, error)) = slot.attempt.outcome() else { return };
         ledger.decided(&slot.attempt, &self.order.place(index));
-        (self.field.progress)(Progress::AttemptEnded {
+        (field.progress)(Progress::AttemptEnded {
             storm: self.order.storm,
             backend: self.order.backend.clone(),
-            instance: index as u32,
+            instance: self.order.name(index as u32).index,
             outcome,
             latency_ns: slot.attempt.latency_ns(self.target),
             error: error.into(),

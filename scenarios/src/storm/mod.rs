@@ -8,11 +8,12 @@ mod making;
 mod order;
 mod selftest;
 mod settle;
+mod slot;
 
 pub use arrival::Arrival;
 pub(crate) use crew::Crew;
 pub(crate) use ledger::Ledger;
-pub(crate) use making::make;
+pub(crate) use making::{Storm, make};
 pub(crate) use order::{Field, Order};
 pub(crate) use selftest::{injected_delay, spread, timer_resolution};
 pub(crate) use settle::{look, settle};

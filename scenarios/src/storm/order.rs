@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guest::Workload;
-use runtime::{Limits, Prepared};
+use runtime::{InstanceName, Limits, Prepared};
 
 use super::attempt::Place;
 use super::crew::Crew;
@@ -20,17 +20,31 @@ pub(crate) struct Order {
     /// Due instants after the storm's begin; `None` = serial.
     pub(crate) offsets_ns: Option<Vec<u64>>,
     pub(crate) instances: u32,
+    /// Number of its first instance: several storms may share one number and live at the same time.
+    pub(crate) first: u32,
     pub(crate) timeout_ns: u64,
     pub(crate) stall_ns: u64,
+    /// Its attempts are announced to nobody and written nowhere.
+    pub(crate) rehearsal: bool,
 }
 
 impl Order {
+    /// Name of its instance in slot `index`.
+    pub(super) fn name(&self, index: u32) -> InstanceName {
+        InstanceName { storm: self.storm, index: self.first + index }
+    }
+
+    /// Slot of the instance called by `number`.
+    pub(super) fn slot(&self, number: u32) -> Option<usize> {
+        number.checked_sub(self.first).map(|slot| slot as usize)
+    }
+
     /// Where the row of one of its attempts belongs.
     pub(super) fn place(&self, index: usize) -> Place {
         Place {
             storm: self.storm,
             backend: self.backend.clone(),
-            instance: index as u32,
+            instance: self.first + index as u32,
             config: self.config.clone(),
         }
     }

@@ -51,11 +51,13 @@ pub(crate) async fn injected_delay(
         limits: Limits::default(),
         offsets_ns: Some(vec![0; REHEARSED as usize]),
         instances: REHEARSED,
+        first: 0,
         timeout_ns: 2_000_000_000,
         stall_ns: 0,
+        rehearsal: true,
     };
     let mut aftermath =
-        super::make(&order, field, ledger, true).await.map_err(Error::system("start the scheduler"))?;
+        super::make(order, field, ledger).await.map_err(Error::system("start the scheduler"))?;
     aftermath.latencies_ns.sort_unstable();
     Ok(json!({
         "injected_ns": INJECTED_NS,

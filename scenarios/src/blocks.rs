@@ -6,19 +6,19 @@ use rand::seq::SliceRandom;
 
 /// A storm to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Number within the run.
-    pub(super) storm: u32,
+    pub(crate) storm: u32,
     /// Which repetition; the backends of one block see the same arrival times.
-    pub(super) block: u32,
+    pub(crate) block: u32,
     /// Index of the backend.
-    pub(super) backend: usize,
+    pub(crate) backend: usize,
     /// Kept but not counted.
-    pub(super) warmup: bool,
+    pub(crate) warmup: bool,
 }
 
 /// Random blocks: in each, every backend has one storm, in an order that depends on `seed` only.
-pub(super) fn blocks(backends: usize, warmup: u32, storms: u32, seed: u64) -> Vec<Turn> {
+pub(crate) fn blocks(backends: usize, warmup: u32, storms: u32, seed: u64) -> Vec<Turn> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut turns = Vec::new();
     for block in 0..warmup + storms {
