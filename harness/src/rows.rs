@@ -1,7 +1,7 @@
 //! A run folder as the place where a scenario's rows go.
 
 use results::RunFolder;
-use results::record::{Attempt, HostSample, Phase, Run};
+use results::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 use scenarios::{Error, Rows};
 
 /// Writes to a [`RunFolder`].
@@ -31,6 +31,18 @@ impl Rows for FolderRows<'_> {
 
     fn host(&mut self, row: &HostSample) -> Result<(), Error> {
         self.folder.host(row).map_err(refused("a row of host.csv"))
+    }
+
+    fn storm(&mut self, row: &Storm) -> Result<(), Error> {
+        self.folder.storm(row).map_err(refused("a row of storms.csv"))
+    }
+
+    fn memory(&mut self, row: &MemoryStep) -> Result<(), Error> {
+        self.folder.memory(row).map_err(refused("a row of memory.csv"))
+    }
+
+    fn ksm(&mut self, row: &KsmSample) -> Result<(), Error> {
+        self.folder.ksm(row).map_err(refused("a row of ksm.csv"))
     }
 
     fn update(&mut self, run: &Run) -> Result<(), Error> {

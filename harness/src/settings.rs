@@ -32,6 +32,30 @@ pub struct Settings {
     #[arg(long, env = "BENCH_WARMUP", value_name = "W")]
     pub warmup: Option<u32>,
 
+    /// density: grow until N instances, failure, or free=10%
+    #[arg(long, env = "BENCH_UNTIL", value_name = "N|failure|free=P%")]
+    pub until: Option<String>,
+
+    /// density: steps of growth
+    #[arg(long, env = "BENCH_STEPS", value_name = "K")]
+    pub steps: Option<u32>,
+
+    /// density: requests each instance answers before it is looked at again
+    #[arg(long, env = "BENCH_REQUESTS", value_name = "N")]
+    pub requests: Option<u32>,
+
+    /// density: share of the host's memory that is kept free whatever is asked
+    #[arg(long, env = "BENCH_RESERVE", value_name = "SHARE")]
+    pub reserve: Option<f64>,
+
+    /// density: leave KSM as it is, or compare without and with it
+    #[arg(long, env = "BENCH_KSM", value_name = "leave|compare")]
+    pub ksm: Option<String>,
+
+    /// What of the host may be switched for the run and is put back: ksm
+    #[arg(long, env = "BENCH_ALLOW", value_name = "WHAT,…", value_delimiter = ',')]
+    pub allow: Option<Vec<String>>,
+
     /// When attempts are due: burst, serial, rate=R/s or poisson=R/s
     #[arg(long, env = "BENCH_ARRIVAL", value_name = "A")]
     pub arrival: Option<String>,
@@ -130,6 +154,12 @@ impl Settings {
             instances: self.instances.or(other.instances),
             storms: self.storms.or(other.storms),
             warmup: self.warmup.or(other.warmup),
+            until: self.until.or(other.until),
+            steps: self.steps.or(other.steps),
+            requests: self.requests.or(other.requests),
+            reserve: self.reserve.or(other.reserve),
+            ksm: self.ksm.or(other.ksm),
+            allow: self.allow.or(other.allow),
             arrival: self.arrival.or(other.arrival),
             image: self.image.or(other.image),
             workload: self.workload.or(other.workload),

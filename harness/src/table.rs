@@ -163,6 +163,9 @@ mod tests {
             attempts,
             phases: Vec::new(),
             host: Vec::new(),
+            storms: Vec::new(),
+            memory: Vec::new(),
+            ksm: Vec::new(),
             warnings: Vec::new(),
         }
     }

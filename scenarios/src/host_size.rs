@@ -10,3 +10,8 @@ pub struct HostSize {
     /// Whether hardware virtualization is proven to work.
     pub kvm: bool,
 }
+
+/// Processors this program may use.
+pub(crate) fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+}

@@ -2,8 +2,10 @@
 
 mod blocks;
 pub mod boot_storm;
+mod client;
 mod clock;
 mod contender;
+pub mod density;
 mod error;
 mod host_size;
 mod launch;
@@ -14,9 +16,13 @@ mod stage;
 mod stop;
 mod storm;
 mod stress;
+#[cfg(test)]
+mod testing;
+mod trial;
 
 pub use error::Error;
 pub use host_size::HostSize;
+use host_size::cores;
 pub use launch::Launch;
 pub use plan::{Plan, SCENARIOS};
 pub use progress::Progress;

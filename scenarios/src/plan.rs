@@ -4,13 +4,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
-use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm};
+use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm, density};
 
 /// The scenarios and what they do.
-pub const SCENARIOS: &[(&str, &str)] = &[(
-    boot_storm::NAME,
-    "storms of instances on each backend: how long until they serve, and what the host feels",
-)];
+pub const SCENARIOS: &[(&str, &str)] = &[
+    (
+        boot_storm::NAME,
+        "storms of instances on each backend: how long until they serve, and what the host feels",
+    ),
+    (
+        density::NAME,
+        "instances grown in steps: what one more costs, by every accounting method, and how many fit",
+    ),
+];
 
 /// The plan of a scenario; `run.json` holds it as resolved.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,6 +24,8 @@ pub const SCENARIOS: &[(&str, &str)] = &[(
 pub enum Plan {
     /// `boot-storm`.
     BootStorm(boot_storm::Plan),
+    /// `density`.
+    Density(density::Plan),
 }
 
 impl Plan {
@@ -30,6 +38,9 @@ impl Plan {
             boot_storm::NAME => {
                 boot_storm::Plan::sized_for(host).map(|(plan, chosen)| (Plan::BootStorm(plan), chosen))
             }
+            density::NAME => {
+                density::Plan::sized_for(host).map(|(plan, chosen)| (Plan::Density(plan), chosen))
+            }
             _ => Err(Error::NoScenario(scenario.into())),
         }
     }
@@ -38,6 +49,7 @@ impl Plan {
     pub fn scenario(&self) -> &'static str {
         match self {
             Plan::BootStorm(_) => boot_storm::NAME,
+            Plan::Density(_) => density::NAME,
         }
     }
 
@@ -45,6 +57,7 @@ impl Plan {
     pub fn launch(&self) -> &Launch {
         match self {
             Plan::BootStorm(plan) => &plan.launch,
+            Plan::Density(plan) => &plan.launch,
         }
     }
 
@@ -52,6 +65,7 @@ impl Plan {
     pub fn launch_mut(&mut self) -> &mut Launch {
         match self {
             Plan::BootStorm(plan) => &mut plan.launch,
+            Plan::Density(plan) => &mut plan.launch,
         }
     }
 
@@ -59,6 +73,7 @@ impl Plan {
     pub fn keys(&self) -> Vec<&'static str> {
         let own = match self {
             Plan::BootStorm(_) => boot_storm::Plan::KEYS,
+            Plan::Density(_) => density::Plan::KEYS,
         };
         Launch::KEYS.iter().chain(own).copied().collect()
     }
@@ -80,6 +95,7 @@ impl Plan {
         table.extend(changes);
         match self {
             Plan::BootStorm(_) => from_table(table, &self.keys()).map(Plan::BootStorm),
+            Plan::Density(_) => from_table(table, &self.keys()).map(Plan::Density),
         }
     }
 
@@ -91,6 +107,7 @@ impl Plan {
         self.launch().validate()?;
         match self {
             Plan::BootStorm(plan) => plan.validate(),
+            Plan::Density(plan) => plan.validate(),
         }
     }
 
@@ -98,6 +115,7 @@ impl Plan {
     pub fn would_do(&self) -> String {
         match self {
             Plan::BootStorm(plan) => plan.would_do(),
+            Plan::Density(plan) => plan.would_do(),
         }
     }
 
@@ -110,6 +128,7 @@ impl Plan {
         self.validate()?;
         match self {
             Plan::BootStorm(plan) => boot_storm::run(plan, stage),
+            Plan::Density(plan) => density::run(plan, stage),
         }
     }
 }

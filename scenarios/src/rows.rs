@@ -1,6 +1,6 @@
 //! Where the rows of a run go.
 
-use results::record::{Attempt, HostSample, Phase, Run};
+use results::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 
 use crate::Error;
 
@@ -30,6 +30,24 @@ pub trait Rows {
     /// # Errors
     /// As [`Rows::attempt`].
     fn host(&mut self, row: &HostSample) -> Result<(), Error>;
+
+    /// Appends to `storms.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn storm(&mut self, row: &Storm) -> Result<(), Error>;
+
+    /// Appends to `memory.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn memory(&mut self, row: &MemoryStep) -> Result<(), Error>;
+
+    /// Appends to `ksm.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn ksm(&mut self, row: &KsmSample) -> Result<(), Error>;
 
     /// Rewrites `run.json`.
     ///

@@ -13,27 +13,29 @@ use crate::Error;
 #[derive(Debug)]
 pub(super) struct AppendFile {
     path: PathBuf,
+    columns: &'static [&'static str],
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    file: File,
+    /// Absent until the first row of a file that not every run has.
+    file: Option<File>,
     /// Length of the whole rows written so far.
     bytes: u64,
 }
 
 impl AppendFile {
     /// Makes the file with its header.
-    pub(super) fn create(path: PathBuf, columns: &[&str]) -> Result<AppendFile, Error> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(Error::system("make", &path))?;
-        let table = AppendFile { path, state: Mutex::new(State { file, bytes: 0 }) };
-        table.append(format!("{}\n", columns.join(",")).as_bytes())?;
+    pub(super) fn create(path: PathBuf, columns: &'static [&'static str]) -> Result<AppendFile, Error> {
+        let table = AppendFile::at_first_row(path, columns);
+        table.append(&[])?;
         Ok(table)
+    }
+
+    /// A file that is made with its header when its first row comes.
+    pub(super) fn at_first_row(path: PathBuf, columns: &'static [&'static str]) -> AppendFile {
+        AppendFile { path, columns, state: Mutex::new(State { file: None, bytes: 0 }) }
     }
 
     /// Appends all of `rows` or none.
@@ -53,18 +55,22 @@ impl AppendFile {
     fn append(&self, bytes: &[u8]) -> Result<(), Error> {
         // A thread that panicked here left whole rows: they are appended by one call each.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.append(bytes) {
-            Ok(()) => Ok(()),
-            Err(source) => Err(Error::System { action: "append a row to", path: self.path.clone(), source }),
+        if state.file.is_none() {
+            let made = OpenOptions::new().append(true).create_new(true).open(&self.path);
+            state.file = Some(made.map_err(Error::system("make", &self.path))?);
+            let header = format!("{}\n", self.columns.join(","));
+            state.append(header.as_bytes()).map_err(Error::system("append a row to", &self.path))?;
         }
+        state.append(bytes).map_err(Error::system("append a row to", &self.path))
     }
 }
 
 impl State {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(refused) = self.file.write_all(bytes) {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if let Err(refused) = file.write_all(bytes) {
             // A full disk takes part of a row: give it back, so that the rows before stay readable.
-            let _ = self.file.set_len(self.bytes);
+            let _ = file.set_len(self.bytes);
             return Err(refused);
         }
         self.bytes += bytes.len() as u64;
@@ -83,7 +89,8 @@ mod tests {
             println!("skipped: no /dev/full");
             return;
         };
-        let table = AppendFile { path: "x/attempts.csv".into(), state: Mutex::new(State { file, bytes: 0 }) };
+        let state = Mutex::new(State { file: Some(file), bytes: 0 });
+        let table = AppendFile { path: "x/attempts.csv".into(), columns: &[], state };
         let error = table.rows(&[("a", 1)]).unwrap_err().to_string();
         assert!(error.contains("x/attempts.csv") && error.contains("No space left"), "{error}");
     }

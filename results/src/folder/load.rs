@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::{
-    ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, HOST_COLUMNS, HOST_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON,
+    ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, HOST_COLUMNS, HOST_CSV, KSM_COLUMNS, KSM_CSV, MEMORY_COLUMNS,
+    MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
 };
 use crate::Error;
-use crate::record::{Attempt, HostSample, Outcome, Phase, Run, SCHEMA_VERSION};
+use crate::record::{Attempt, HostSample, KsmSample, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION, Storm};
 
 /// A run as read from its folder.
 #[derive(Clone, Debug)]
@@ -26,6 +27,12 @@ pub struct LoadedRun {
     pub phases: Vec<Phase>,
     /// `host.csv`.
     pub host: Vec<HostSample>,
+    /// `storms.csv`; empty where the scenario makes none.
+    pub storms: Vec<Storm>,
+    /// `memory.csv`; empty where the scenario looks at none.
+    pub memory: Vec<MemoryStep>,
+    /// `ksm.csv`; empty where nothing was merged.
+    pub ksm: Vec<KsmSample>,
     /// What is missing or was dropped in reading.
     pub warnings: Vec<String>,
 }
@@ -47,12 +54,15 @@ impl LoadedRun {
             load_rows(&path.join(ATTEMPTS_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
         let phases = load_rows(&path.join(PHASES_CSV), PHASE_COLUMNS, &mut warnings, check_phase)?;
         let host = load_rows(&path.join(HOST_CSV), HOST_COLUMNS, &mut warnings, check_host)?;
+        let storms = load_optional(&path.join(STORMS_CSV), STORM_COLUMNS, &mut warnings, check_storm)?;
+        let memory = load_optional(&path.join(MEMORY_CSV), MEMORY_COLUMNS, &mut warnings, |_| Ok(()))?;
+        let ksm = load_optional(&path.join(KSM_CSV), KSM_COLUMNS, &mut warnings, |_| Ok(()))?;
         check_unique(path, &attempts)?;
         if !run.complete && path.join(DECIDED_CSV).exists() {
             let decided = load_rows(&path.join(DECIDED_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
             add_decided(&mut attempts, decided, &mut warnings);
         }
-        Ok(LoadedRun { path: path.to_owned(), run, attempts, phases, host, warnings })
+        Ok(LoadedRun { path: path.to_owned(), run, attempts, phases, host, storms, memory, ksm, warnings })
     }
 }
 
@@ -70,6 +80,16 @@ fn load_run(path: &Path) -> Result<Run, Error> {
         return Err(Error::Newer { path: path.to_owned(), found, supported: SCHEMA_VERSION });
     }
     serde_json::from_value(value).map_err(invalid)
+}
+
+/// The rows of a file that not every run has.
+fn load_optional<R: DeserializeOwned>(
+    path: &Path,
+    columns: &[&str],
+    warnings: &mut Vec<String>,
+    check: fn(&R) -> Result<(), String>,
+) -> Result<Vec<R>, Error> {
+    if path.exists() { load_rows(path, columns, warnings, check) } else { Ok(Vec::new()) }
 }
 
 fn load_rows<R: DeserializeOwned>(
@@ -171,6 +191,13 @@ fn check_attempt(row: &Attempt) -> Result<(), String> {
 fn check_phase(row: &Phase) -> Result<(), String> {
     if row.end_ns < row.begin_ns {
         return Err(format!("end_ns {} is before begin_ns {}", row.end_ns, row.begin_ns));
+    }
+    Ok(())
+}
+
+fn check_storm(row: &Storm) -> Result<(), String> {
+    if row.ended_ns < row.began_ns {
+        return Err(format!("ended_ns {} is before began_ns {}", row.ended_ns, row.began_ns));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use load::LoadedRun;
 
 use crate::Error;
-use crate::record::{Attempt, HostSample, Phase, Run};
+use crate::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 use append::AppendFile;
 
 /// Name of the run's description.
@@ -64,6 +64,48 @@ pub const HOST_COLUMNS: &[&str] = &[
     "live_instances",
 ];
 
+/// Name of the table of storms.
+pub const STORMS_CSV: &str = "storms.csv";
+/// Name of the table of memory.
+pub const MEMORY_CSV: &str = "memory.csv";
+/// Columns of `storms.csv`.
+pub const STORM_COLUMNS: &[&str] =
+    &["storm", "backend", "warmup", "instances", "arrival", "cores", "images", "began_ns", "ended_ns"];
+/// Columns of `memory.csv`.
+pub const MEMORY_COLUMNS: &[&str] = &[
+    "storm",
+    "backend",
+    "live",
+    "at_ns",
+    "state",
+    "mem_available_bytes",
+    "slab_bytes",
+    "page_tables_bytes",
+    "kernel_stack_bytes",
+    "percpu_bytes",
+    "page_cache_bytes",
+    "counted",
+    "rss_bytes",
+    "pss_bytes",
+    "private_bytes",
+    "virtual_bytes",
+    "cgroup_bytes",
+];
+
+/// Name of the table of merging.
+pub const KSM_CSV: &str = "ksm.csv";
+/// Columns of `ksm.csv`.
+pub const KSM_COLUMNS: &[&str] = &[
+    "storm",
+    "backend",
+    "at_ns",
+    "pages_shared",
+    "pages_sharing",
+    "full_scans",
+    "ksmd_cpu_ns",
+    "mem_available_bytes",
+];
+
 /// A run being written. Every call is one append that is with the kernel when it returns; it may
 /// be shared between threads.
 #[derive(Debug)]
@@ -73,6 +115,9 @@ pub struct RunFolder {
     decided: AppendFile,
     phases: AppendFile,
     host: AppendFile,
+    storms: AppendFile,
+    memory: AppendFile,
+    ksm: AppendFile,
 }
 
 impl RunFolder {
@@ -93,6 +138,9 @@ impl RunFolder {
             decided: AppendFile::create(path.join(DECIDED_CSV), ATTEMPT_COLUMNS)?,
             phases: AppendFile::create(path.join(PHASES_CSV), PHASE_COLUMNS)?,
             host: AppendFile::create(path.join(HOST_CSV), HOST_COLUMNS)?,
+            storms: AppendFile::at_first_row(path.join(STORMS_CSV), STORM_COLUMNS),
+            memory: AppendFile::at_first_row(path.join(MEMORY_CSV), MEMORY_COLUMNS),
+            ksm: AppendFile::at_first_row(path.join(KSM_CSV), KSM_COLUMNS),
         })
     }
 
@@ -132,6 +180,30 @@ impl RunFolder {
     /// What the system said; the rows before stay as they were.
     pub fn host(&self, sample: &HostSample) -> Result<(), Error> {
         self.host.rows(std::slice::from_ref(sample))
+    }
+
+    /// Appends a storm that is over.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn storm(&self, storm: &Storm) -> Result<(), Error> {
+        self.storms.rows(std::slice::from_ref(storm))
+    }
+
+    /// Appends what a step of growth occupies.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn memory(&self, step: &MemoryStep) -> Result<(), Error> {
+        self.memory.rows(std::slice::from_ref(step))
+    }
+
+    /// Appends a look at merging.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn ksm(&self, sample: &KsmSample) -> Result<(), Error> {
+        self.ksm.rows(std::slice::from_ref(sample))
     }
 
     /// Replaces `run.json` as a whole: a reader sees the old one or the new one. Once the run is

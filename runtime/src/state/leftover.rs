@@ -75,6 +75,9 @@ impl Host {
                 .map_err(Error::system(format!("unmount {}", target.display())))?;
             removed.push(format!("unmounted {}", target.display()));
         }
+        // Before the notes of it go.
+        let put_back = super::setting::put_back(&dir);
+        removed.extend(put_back.map_err(Error::system("put back a setting of the host"))?);
         match fs::remove_dir_all(&dir) {
             Ok(()) => removed.push(format!("removed the folder {}", dir.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -2,63 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use results::record::{Attempt, HostSample, Outcome, Phase, Run, SCHEMA_VERSION};
+use results::record::{Attempt, Outcome, Phase};
 use runtime::clock::now_ns;
-use runtime::fake::FakeBackend;
-use runtime::image::Image;
-use runtime::watch::Watch;
-use runtime::{Backend, RunContext};
 
 use super::*;
-use crate::{Arrival, Completion, Error, Progress, Rows, Stage, Stop};
-
-/// Keeps rows in memory, and fails from the given number of attempts on.
-#[derive(Default)]
-struct Memory {
-    attempts: Vec<Attempt>,
-    decided: Vec<Attempt>,
-    phases: Vec<Phase>,
-    samples: Vec<HostSample>,
-    updates: u32,
-    full_after: Option<usize>,
-}
-
-impl Rows for Memory {
-    fn attempt(&mut self, row: &Attempt) -> Result<(), Error> {
-        if self.full_after.is_some_and(|full| self.attempts.len() >= full) {
-            let source = std::io::Error::from_raw_os_error(nix::libc::ENOSPC).into();
-            return Err(Error::Record { what: "attempts.csv", source });
-        }
-        self.attempts.push(row.clone());
-        Ok(())
-    }
-
-    fn decided(&mut self, row: &Attempt) -> Result<(), Error> {
-        self.decided.push(row.clone());
-        Ok(())
-    }
-
-    fn phases(&mut self, rows: &[Phase]) -> Result<(), Error> {
-        self.phases.extend_from_slice(rows);
-        Ok(())
-    }
-
-    fn host(&mut self, row: &HostSample) -> Result<(), Error> {
-        self.samples.push(row.clone());
-        Ok(())
-    }
-
-    fn update(&mut self, _run: &Run) -> Result<(), Error> {
-        self.updates += 1;
-        Ok(())
-    }
-}
-
-struct Trial {
-    result: Result<Completion, Error>,
-    memory: Memory,
-    run: Run,
-}
+use crate::testing::{Memory, Trial};
+use crate::{Arrival, Completion, Error, Progress, Stop};
 
 fn plan(on: &str, instances: u32, storms: u32) -> Plan {
     let mut plan = Plan::standard().expect("default plan");
@@ -72,57 +21,8 @@ fn plan(on: &str, instances: u32, storms: u32) -> Plan {
     plan
 }
 
-fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl FnMut(Progress)) -> Trial {
-    let folder = tempfile::tempdir().expect("folder");
-    let context = RunContext {
-        run_id: "test".into(),
-        state_dir: folder.path().into(),
-        cache_dir: folder.path().into(),
-        watch: std::sync::Arc::new(Watch::start().expect("stamper")),
-    };
-    let backends: Vec<Box<dyn Backend>> = plan
-        .launch
-        .on
-        .iter()
-        .map(|name| {
-            let script = name.strip_prefix("fake:").unwrap_or_default().into();
-            Box::new(FakeBackend { script }) as Box<dyn Backend>
-        })
-        .collect();
-    let mut run = Run {
-        schema_version: SCHEMA_VERSION,
-        id: "test".into(),
-        scenario: "boot-storm".into(),
-        began_at: String::new(),
-        epoch_ns: now_ns(),
-        plan: serde_json::Value::Null,
-        seed: plan.launch.seed,
-        argv: Vec::new(),
-        versions: Default::default(),
-        host: Default::default(),
-        configs: Default::default(),
-        backends: plan.launch.on.clone(),
-        unavailable: Default::default(),
-        warmup_storms: Vec::new(),
-        self_test: Default::default(),
-        warnings: Vec::new(),
-        complete: false,
-    };
-    let mut memory = memory;
-    let image = Image::builtin();
-    let result = super::run(
-        plan,
-        Stage {
-            backends,
-            context: &context,
-            image: &image,
-            rows: &mut memory,
-            run: &mut run,
-            stop,
-            progress: &mut |it| heard(it),
-        },
-    );
-    Trial { result, memory, run }
+fn try_it(plan: &Plan, memory: Memory, stop: &Stop, heard: impl FnMut(Progress)) -> Trial {
+    crate::testing::try_it(&crate::Plan::BootStorm(plan.clone()), memory, stop, heard)
 }
 
 fn quietly(plan: &Plan) -> Trial {

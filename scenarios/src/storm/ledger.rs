@@ -1,6 +1,6 @@
 //! Rows on their way into the folder.
 
-use results::record::{HostSample, Run};
+use results::record::{HostSample, KsmSample, MemoryStep, Run, Storm};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::attempt::{Place, Progressing};
@@ -41,6 +41,23 @@ impl<'a> Ledger<'a> {
 
     pub(crate) fn host(&mut self, sample: &HostSample) {
         self.write(|folder| folder.host(sample));
+    }
+
+    pub(crate) fn storm(&mut self, row: &Storm) {
+        self.write(|folder| folder.storm(row));
+    }
+
+    pub(crate) fn memory(&mut self, row: &MemoryStep) {
+        self.write(|folder| folder.memory(row));
+    }
+
+    pub(crate) fn ksm(&mut self, row: &KsmSample) {
+        self.write(|folder| folder.ksm(row));
+    }
+
+    /// CLOCK_MONOTONIC as this run's rows have it.
+    pub(crate) fn since_epoch_ns(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_sub(self.epoch_ns)
     }
 
     pub(crate) fn update(&mut self, run: &Run) {

@@ -1,12 +1,13 @@
 //! One storm: its attempts are launched when they are due, watched, judged, stopped and written down.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use results::record::Outcome;
 use runtime::clock::now_ns;
-use runtime::{Event, EventSink, Instance, InstanceName, LaunchSpec, Stamped};
+use runtime::{Event, EventSink, Instance, LaunchSpec, Stamped};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::attempt::{Progressing, Target};
@@ -21,6 +22,9 @@ const LAST_WORDS_NS: u64 = 100_000_000;
 
 /// A stop or a launch that has not returned so long after it should have is given up.
 const GIVE_UP_NS: u64 = 30_000_000_000;
+
+/// Time between two looks of a storm's guard.
+const GUARD_NS: u64 = 50_000_000;
 
 /// Time for the scheduler's thread to start before the first attempt is due.
 const LEAD_NS: u64 = 5_000_000;
@@ -108,11 +112,19 @@ impl Storm {
         self.follow(is_under_way, field, ledger).await;
     }
 
-    /// The instances that live, with their numbers.
-    pub(crate) fn instances(&mut self) -> impl Iterator<Item = (u32, &mut dyn Instance)> {
-        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
-            Some((index as u32, slot.instance.as_deref_mut()? as &mut dyn Instance))
-        })
+    /// The instances that live.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &dyn Instance> {
+        self.slots.iter().filter_map(|slot| slot.instance.as_deref())
+    }
+
+    /// Where the services of those that live are reached.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.slots.iter().filter_map(|slot| slot.instance.as_ref()?.service(slot.port?))
+    }
+
+    /// What became of its attempts, as far as that is known.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+        self.slots.iter().filter_map(|slot| slot.attempt.outcome().map(|(outcome, _)| outcome))
     }
 
     /// Waits until every attempt has an outcome, ends what lives, and writes the last rows.
@@ -184,7 +196,8 @@ impl Storm {
                 .map(|slot| slot.deadline_ns)
                 .min()
                 .unwrap_or(u64::MAX);
-            let rest = Duration::from_nanos(next_ns.saturating_sub(now_ns()).min(3_600_000_000_000));
+            let longest_ns = if self.order.guard.is_some() { GUARD_NS } else { 3_600_000_000_000 };
+            let rest = Duration::from_nanos(next_ns.saturating_sub(now_ns()).min(longest_ns));
             tokio::select! {
                 Some(event) = self.stamped.recv() => self.on_event(event),
                 Some(note) = self.noted.recv() => self.on_note(note),
@@ -202,7 +215,9 @@ impl Storm {
                 self.on_note(note);
             }
             if ledger.is_broken() || stop.requested() {
-                self.interrupt();
+                self.interrupt("the run was interrupted");
+            } else if let Some(reason) = self.order.guard.as_ref().and_then(|guard| guard()) {
+                self.interrupt(&reason);
             }
             if stop.hurry() {
                 self.abandon();
@@ -270,7 +285,7 @@ impl Storm {
     }
 
     /// Launch nothing more; what has not got there by now will not.
-    fn interrupt(&mut self) {
+    fn interrupt(&mut self, reason: &str) {
         if self.interrupted {
             return;
         }
@@ -280,7 +295,7 @@ impl Storm {
             if slot.stage == Stage::Idle {
                 slot.attempt.due_ns = now;
             }
-            slot.attempt.decide(Outcome::Killed, "the run was interrupted".into());
+            slot.attempt.decide(Outcome::Killed, reason.into());
         }
     }
 

@@ -14,6 +14,6 @@ pub use arrival::Arrival;
 pub(crate) use crew::Crew;
 pub(crate) use ledger::Ledger;
 pub(crate) use making::{Storm, make};
-pub(crate) use order::{Field, Order};
+pub(crate) use order::{Aftermath, Field, Order};
 pub(crate) use selftest::{injected_delay, spread, timer_resolution};
 pub(crate) use settle::{look, settle};

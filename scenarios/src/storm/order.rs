@@ -9,6 +9,9 @@ use super::attempt::Place;
 use super::crew::Crew;
 use crate::{Progress, Stop};
 
+/// Looks whether a storm may go on; the reason where it may not.
+pub(crate) type Guard = Box<dyn Fn() -> Option<String>>;
+
 /// What a storm is made of.
 pub(crate) struct Order {
     pub(crate) storm: u32,
@@ -24,6 +27,8 @@ pub(crate) struct Order {
     pub(crate) first: u32,
     pub(crate) timeout_ns: u64,
     pub(crate) stall_ns: u64,
+    /// Asked while the attempts are under way: a reason to call off those that have no outcome yet.
+    pub(crate) guard: Option<Guard>,
     /// Its attempts are announced to nobody and written nowhere.
     pub(crate) rehearsal: bool,
 }

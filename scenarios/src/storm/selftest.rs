@@ -54,6 +54,7 @@ pub(crate) async fn injected_delay(
         first: 0,
         timeout_ns: 2_000_000_000,
         stall_ns: 0,
+        guard: None,
         rehearsal: true,
     };
     let mut aftermath =

@@ -1,0 +1,165 @@
+//! What a density run is asked to do.
+
+use serde::{Deserialize, Serialize};
+
+use super::until::Until;
+use crate::{Error, HostSize, Launch};
+
+/// The default plan.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// More instances than this are taken for a slip of the finger.
+const MOST: u32 = 100_000;
+
+/// Everything that decides what a density run does; `run.json` holds it as resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What is started.
+    #[serde(flatten)]
+    pub launch: Launch,
+    /// When to stop growing.
+    pub until: Until,
+    /// Steps up to a number; without a number, instances added in each step.
+    pub steps: u32,
+    /// Repetitions on each backend.
+    pub storms: u32,
+    /// Requests each instance answers between the two looks at the last step.
+    #[serde(default)]
+    pub requests: u32,
+    /// Share of all memory that stays available whatever is asked.
+    pub reserve: f64,
+    /// What to do about KSM.
+    pub ksm: Ksm,
+    /// What of the host may be switched for the run, and is put back: `ksm`.
+    #[serde(default)]
+    pub allow: Vec<String>,
+}
+
+/// Kernel samepage merging (Documentation/admin-guide/mm/ksm.rst).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ksm {
+    /// As the host has it.
+    Leave,
+    /// Off while growing, then on, and looked at again when it is done.
+    Compare,
+}
+
+impl Plan {
+    /// Its own keys, beside those of [`Launch`].
+    pub(crate) const KEYS: &[&str] = &["until", "steps", "storms", "requests", "reserve", "ksm", "allow"];
+
+    /// The default plan sized to the host, and what was chosen and why.
+    ///
+    /// # Errors
+    /// None in practice: the default plan is checked by a test.
+    pub fn sized_for(host: &HostSize) -> Result<(Plan, Vec<String>), Error> {
+        let mut plan: Plan = toml::from_str(DEFAULT)?;
+        // A VM of 128 MiB occupies less than 256 MiB; half of the free memory is left alone. A boot
+        // takes about 2 s of a core under TCG.
+        let by_memory = u32::try_from(host.mem_available_bytes / (512 << 20)).unwrap_or(1).max(1);
+        let by_cores = host.cores.max(1) * if host.kvm { 32 } else { 8 };
+        let most = by_memory.min(by_cores).clamp(1, 64);
+        plan.until = Until::Count(most);
+        plan.launch.resolve_seed();
+        let chosen = vec![format!(
+            "up to {most} instances in {} steps, {} repetitions on each backend ({} cores, {} MiB free)",
+            plan.steps,
+            plan.storms,
+            host.cores,
+            host.mem_available_bytes >> 20
+        )];
+        Ok((plan, chosen))
+    }
+
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// The first key whose value makes no sense.
+    pub fn validate(&self) -> Result<(), Error> {
+        let bad = |key, problem: String| Err(Error::Plan { key, problem });
+        if let Until::Count(count) = self.until
+            && count > MOST
+        {
+            return bad("until", format!("{count} is above {MOST}"));
+        }
+        if !(1..=10_000).contains(&self.steps) {
+            return bad("steps", format!("{} is not within 1 to 10000", self.steps));
+        }
+        if !(1..=1_000).contains(&self.storms) {
+            return bad("storms", format!("{} is not within 1 to 1000", self.storms));
+        }
+        if !(0.02..=0.9).contains(&self.reserve) {
+            return bad("reserve", format!("{} is not within 0.02 to 0.9", self.reserve));
+        }
+        if self.requests > 100_000 {
+            return bad("requests", format!("{} is above 100000", self.requests));
+        }
+        if let Some(unknown) = self.allow.iter().find(|what| *what != "ksm") {
+            return bad("allow", format!("{unknown:?} is nothing this scenario would switch; there is: ksm"));
+        }
+        if self.ksm == Ksm::Compare && !self.allow.iter().any(|what| what == "ksm") {
+            return bad(
+                "ksm",
+                "comparing switches the host's KSM on and puts it back; say --allow ksm to let it".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// What each backend is asked to do.
+    pub(crate) fn would_do(&self) -> String {
+        match self.until {
+            Until::Count(count) => {
+                format!("{} repetitions of growing to {count} in {} steps", self.storms, self.steps)
+            }
+            until => format!("{} repetitions of growing by {} until {until}", self.storms, self.steps),
+        }
+    }
+
+    /// How many should live after step `step`, from 1. `None`: the growth is over.
+    pub(super) fn goal(&self, step: u32) -> Option<u32> {
+        match self.until {
+            Until::Count(count) => {
+                let steps = self.steps.min(count);
+                let goal = u64::from(count) * u64::from(step) / u64::from(steps);
+                (step <= steps).then_some(goal as u32)
+            }
+            Until::Failure | Until::Free(_) => self.steps.checked_mul(step).filter(|goal| *goal <= MOST),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan::sized_for(&HostSize { cores: 2, mem_available_bytes: 20 << 30, kvm: false }).expect("default").0
+    }
+
+    #[test]
+    fn steps_are_even_and_end_at_the_number() {
+        let mut plan = plan();
+        plan.until = Until::Count(10);
+        plan.steps = 4;
+        assert_eq!((1..6).map_while(|step| plan.goal(step)).collect::<Vec<_>>(), [2, 5, 7, 10]);
+        plan.steps = 100;
+        assert_eq!((1..20).map_while(|step| plan.goal(step)).count(), 10);
+        plan.until = Until::Failure;
+        assert_eq!(plan.goal(3), Some(300));
+        assert_eq!(plan.goal(1001), None);
+    }
+
+    #[test]
+    fn the_hosts_ksm_is_switched_by_permission_only() {
+        let mut plan = plan();
+        plan.validate().expect("default");
+        plan.ksm = Ksm::Compare;
+        assert!(matches!(plan.validate(), Err(Error::Plan { key: "ksm", .. })));
+        plan.allow = vec!["ksm".into()];
+        plan.validate().expect("allowed");
+        plan.allow.push("swap".into());
+        assert!(matches!(plan.validate(), Err(Error::Plan { key: "allow", .. })));
+    }
+}

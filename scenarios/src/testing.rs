@@ -1,0 +1,125 @@
+//! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
+
+use results::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, SCHEMA_VERSION, Storm};
+use runtime::clock::now_ns;
+use runtime::fake::FakeBackend;
+use runtime::image::Image;
+use runtime::watch::Watch;
+use runtime::{Backend, RunContext};
+
+use crate::{Completion, Error, Plan, Progress, Rows, Stage, Stop};
+
+/// Keeps rows in memory, and fails from the given number of attempts on.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) decided: Vec<Attempt>,
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) samples: Vec<HostSample>,
+    pub(crate) updates: u32,
+    pub(crate) storms: Vec<Storm>,
+    pub(crate) steps: Vec<MemoryStep>,
+    pub(crate) full_after: Option<usize>,
+}
+
+impl Rows for Memory {
+    fn attempt(&mut self, row: &Attempt) -> Result<(), Error> {
+        if self.full_after.is_some_and(|full| self.attempts.len() >= full) {
+            let source = std::io::Error::from_raw_os_error(nix::libc::ENOSPC).into();
+            return Err(Error::Record { what: "attempts.csv", source });
+        }
+        self.attempts.push(row.clone());
+        Ok(())
+    }
+
+    fn decided(&mut self, row: &Attempt) -> Result<(), Error> {
+        self.decided.push(row.clone());
+        Ok(())
+    }
+
+    fn phases(&mut self, rows: &[Phase]) -> Result<(), Error> {
+        self.phases.extend_from_slice(rows);
+        Ok(())
+    }
+
+    fn host(&mut self, row: &HostSample) -> Result<(), Error> {
+        self.samples.push(row.clone());
+        Ok(())
+    }
+
+    fn storm(&mut self, row: &Storm) -> Result<(), Error> {
+        self.storms.push(row.clone());
+        Ok(())
+    }
+
+    fn memory(&mut self, row: &MemoryStep) -> Result<(), Error> {
+        self.steps.push(row.clone());
+        Ok(())
+    }
+
+    fn ksm(&mut self, _row: &KsmSample) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn update(&mut self, _run: &Run) -> Result<(), Error> {
+        self.updates += 1;
+        Ok(())
+    }
+}
+
+pub(crate) struct Trial {
+    pub(crate) result: Result<Completion, Error>,
+    pub(crate) memory: Memory,
+    pub(crate) run: Run,
+}
+
+/// Carries out `plan` on the fake backends it names.
+pub(crate) fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl FnMut(Progress)) -> Trial {
+    let folder = tempfile::tempdir().expect("folder");
+    let context = RunContext {
+        run_id: "test".into(),
+        state_dir: folder.path().into(),
+        cache_dir: folder.path().into(),
+        watch: std::sync::Arc::new(Watch::start().expect("stamper")),
+    };
+    let backends: Vec<Box<dyn Backend>> = plan
+        .launch()
+        .on
+        .iter()
+        .map(|name| {
+            let script = name.strip_prefix("fake:").unwrap_or_default().into();
+            Box::new(FakeBackend { script }) as Box<dyn Backend>
+        })
+        .collect();
+    let mut run = Run {
+        schema_version: SCHEMA_VERSION,
+        id: "test".into(),
+        scenario: plan.scenario().into(),
+        began_at: String::new(),
+        epoch_ns: now_ns(),
+        plan: serde_json::Value::Null,
+        seed: plan.launch().seed,
+        argv: Vec::new(),
+        versions: Default::default(),
+        host: Default::default(),
+        configs: Default::default(),
+        backends: plan.launch().on.clone(),
+        unavailable: Default::default(),
+        warmup_storms: Vec::new(),
+        self_test: Default::default(),
+        warnings: Vec::new(),
+        complete: false,
+    };
+    let mut memory = memory;
+    let image = Image::builtin();
+    let result = plan.run(Stage {
+        backends,
+        context: &context,
+        image: &image,
+        rows: &mut memory,
+        run: &mut run,
+        stop,
+        progress: &mut |it| heard(it),
+    });
+    Trial { result, memory, run }
+}
