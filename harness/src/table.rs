@@ -31,6 +31,29 @@ pub fn table(summary: &Summary) -> Table {
     table
 }
 
+/// A row an accounting method, a column a backend: what one more instance costs in memory.
+pub fn density(summary: &Summary) -> Option<Table> {
+    let all = &summary.density;
+    if all.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    // Turned by a quarter: there are more methods than backends, and a terminal is narrow.
+    let rows = results::density::rows(all);
+    for (line, head) in results::density::heads(all).iter().enumerate() {
+        let cells = std::iter::once(head).chain(rows.iter().map(|row| &row[line]));
+        if line == 0 {
+            table.set_header(
+                std::iter::once("one more instance").chain(rows.iter().map(|row| row[0].as_str())),
+            );
+        } else {
+            table.add_row(cells);
+        }
+    }
+    Some(table)
+}
+
 /// Why a cell of the table is empty, a sentence each.
 pub fn footnotes(summary: &Summary) -> Vec<String> {
     let mut notes: Vec<String> = summary

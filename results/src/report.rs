@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::chart::Chart;
 use crate::claims::{Finding, Verdict};
+use crate::density;
 use crate::folder::LoadedRun;
 use crate::summary::{Row, Summary, table};
 use crate::text::escape;
@@ -25,6 +26,7 @@ pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
     summary.claims.iter().for_each(|finding| page.push_str(&claim(finding)));
     page.push_str("<h2>Results</h2>\n");
     page.push_str(&results(summary));
+    page.push_str(&density(summary));
     page.push_str("<h2>Charts</h2>\n");
     for chart in charts {
         page.push_str(&format!(
@@ -101,6 +103,26 @@ fn results(summary: &Summary) -> String {
          rank above all others. All {} attempts are in attempts.csv; {warmup} of them are of warm-up storms, \
          which are not counted.</p>\n",
         summary.attempts
+    );
+    html
+}
+
+fn density(summary: &Summary) -> String {
+    if summary.density.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from("<h2>Memory for one more instance</h2>\n<div class=\"wide\"><table><tr>");
+    density::heads(&summary.density).iter().for_each(|head| _ = write!(html, "<th>{}</th>", escape(head)));
+    html.push_str("</tr>\n");
+    for row in density::rows(&summary.density) {
+        html.push_str("<tr>");
+        row.iter().for_each(|cell| _ = write!(html, "<td>{}</td>", escape(cell)));
+        html.push_str("</tr>\n");
+    }
+    html.push_str(
+        "</table></div>\n<p class=\"dim\">Slope of a line through growing numbers of instances, mean over \
+         repetitions with Student's 95 % interval. The methods count different things and are not to be added \
+         up; the last ones are of the whole host, whatever else happened on it.</p>\n",
     );
     html
 }

@@ -16,6 +16,17 @@ pub fn ratio(value: f64) -> String {
     format!("{}×", three_digits(value))
 }
 
+/// A size of `bytes` with three significant digits and its unit, in powers of 1,024.
+pub fn size(bytes: f64) -> String {
+    let (scale, unit) = match bytes.abs() {
+        size if size >= 999.5 * 1024.0 * 1024.0 => (f64::from(1 << 30), "GiB"),
+        size if size >= 999.5 * 1024.0 => (f64::from(1 << 20), "MiB"),
+        size if size >= 999.5 => (1024.0, "KiB"),
+        _ => (1.0, "B"),
+    };
+    format!("{} {unit}", three_digits(bytes / scale))
+}
+
 /// A share as per cent.
 pub fn percent(share: f64) -> String {
     format!("{} %", three_digits(share * 100.0))
@@ -60,6 +71,9 @@ mod tests {
         assert_eq!(duration(2.113e9), "2.11 s");
         assert_eq!(duration(-54e6), "-54.0 ms");
         assert_eq!(ratio(1523.4), "1523×");
+        assert_eq!(size(67_108_864.0), "64.0 MiB");
+        assert_eq!(size(1_020_000.0), "996 KiB");
+        assert_eq!(size(-5120.0), "-5.00 KiB");
     }
 
     #[test]

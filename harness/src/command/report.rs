@@ -37,6 +37,11 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     for note in table::footnotes(&summary) {
         writeln!(out, "  {note}")?;
     }
+    if let Some(density) = table::density(&summary) {
+        for line in density.to_string().lines() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+    }
     for finding in &summary.claims {
         let (id, word) = (&finding.id, paint(colours, BOLD, finding.verdict.word()));
         let why = match &finding.verdict {

@@ -1,6 +1,9 @@
 //! The charts, one a file. SVG without fonts of its own: text is drawn by whoever shows it.
 
+mod density;
 mod ecdf;
+mod footprint;
+mod merging;
 mod phases;
 mod stress;
 mod timeline;
@@ -33,6 +36,9 @@ pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
         ecdf::draw(run, summary)?,
         timeline::draw(run, summary)?,
         phases::draw(summary)?,
+        density::draw(run, &summary.density)?,
+        footprint::draw(&summary.density)?,
+        merging::draw(run)?,
         stress::draw(run, summary)?,
     ];
     Ok(charts.into_iter().flatten().collect())

@@ -4,6 +4,7 @@ mod boot_every_vm;
 mod no_boot_time;
 mod storm_stress;
 mod verdict;
+mod vm_density;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,7 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
         no_boot_time::judge(summary),
         boot_every_vm::judge(run, summary, storms),
         storm_stress::judge(run, summary, accelerator),
+        vm_density::judge(&summary.density, accelerator),
     ]
 }
 

@@ -8,6 +8,7 @@ mod bootstrap;
 mod change_point;
 mod ecdf;
 mod holm;
+mod mean;
 mod order_statistic;
 mod percentile;
 mod permutation;
@@ -19,6 +20,7 @@ pub use bootstrap::{Bootstrap, mean_difference, shift_ratio, storm_median, storm
 pub use change_point::{ChangePoint, change_points};
 pub use ecdf::{Step, ecdf};
 pub use holm::holm;
+pub use mean::mean;
 pub use percentile::{attempts_needed, percentile, quantile, rank_interval};
 pub use permutation::{Permutation, permutation_test, smallest_p};
 pub use shift::shift;

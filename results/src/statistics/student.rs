@@ -16,8 +16,22 @@ pub(super) fn t_test(left: &[f64], right: &[f64]) -> f64 {
         return if difference == 0.0 { 1.0 } else { 0.0 };
     }
     let t = difference / error;
-    // P(|T| ≥ t) is a value of the incomplete beta function (Abramowitz & Stegun, 26.7.1).
+    two_sided(t, freedom)
+}
+
+/// P(|T| ≥ t), a value of the incomplete beta function (Abramowitz & Stegun, 26.7.1).
+fn two_sided(t: f64, freedom: f64) -> f64 {
     incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5)
+}
+
+/// The t that a two-sided test at 1 − `confidence` asks for, by bisection of [`two_sided`].
+pub(super) fn critical(confidence: f64, freedom: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1e6);
+    for _ in 0..200 {
+        let middle = (low + high) / 2.0;
+        if two_sided(middle, freedom) > 1.0 - confidence { low = middle } else { high = middle }
+    }
+    high
 }
 
 /// Mean and sum of squared deviations.
@@ -108,5 +122,15 @@ mod tests {
         assert_eq!(t_test(&[], &[2.0, 3.0, 4.0]), 1.0);
         assert_eq!(t_test(&[2.0, 2.0], &[2.0, 2.0]), 1.0);
         assert_eq!(t_test(&[2.0, 2.0], &[3.0, 3.0]), 0.0);
+    }
+
+    // scipy 1.17.1: scipy.stats.t.ppf(0.975, [1, 2, 4, 9, 100]).
+    #[test]
+    fn critical_values_are_those_of_the_tables() {
+        for (freedom, expected) in
+            [(1.0, 12.706205), (2.0, 4.302653), (4.0, 2.776445), (9.0, 2.262157), (100.0, 1.983972)]
+        {
+            assert!((critical(0.95, freedom) - expected).abs() < 1e-5, "{freedom}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{self, Finding};
+use crate::density::{self, BackendDensity};
 use crate::folder::LoadedRun;
 use crate::record::{Outcome, SCHEMA_VERSION};
 use crate::statistics::{Estimate, Outliers};
@@ -34,6 +35,9 @@ pub struct Summary {
     pub backends: Vec<BackendSummary>,
     /// Backends that were left out, with the reason.
     pub unavailable: BTreeMap<String, String>,
+    /// What one more instance costs in memory; empty where the scenario looks at none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub density: Vec<BackendDensity>,
     /// Verdicts.
     pub claims: Vec<Finding>,
     /// What a reader should know before believing a number.
@@ -154,6 +158,7 @@ pub fn summarize(run: &LoadedRun) -> Summary {
         complete: run.run.complete,
         attempts: run.attempts.len(),
         backends,
+        density: density::summarize(run),
         unavailable: run.run.unavailable.clone(),
         claims: Vec::new(),
         warnings,
