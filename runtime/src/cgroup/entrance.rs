@@ -51,6 +51,11 @@ impl Entrance {
         self.born_into.as_ref().map(AsFd::as_fd)
     }
 
+    /// The files that take who writes `0` to them, for a child that does [`Entrance::enter`] by itself.
+    pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.tasks.iter().map(AsFd::as_fd)
+    }
+
     /// Moves the calling process into the groups it was not born into: to be called by the child
     /// while it has one thread. System calls only, so safe between clone and exec. `None`:
     /// refused, with the reason in errno.

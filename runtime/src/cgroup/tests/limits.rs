@@ -242,6 +242,59 @@ fn reading_a_disk_is_kept_to_its_ceiling() {
 }
 
 #[test]
+fn huge_pages_beyond_the_limit_are_refused() {
+    let _run = RunFolder;
+    if !guest::has_huge_pages() {
+        eprintln!("skipped: reserving huge pages is for a guest's kernel, not for the host's");
+        return;
+    }
+    for (name, hierarchies) in arrangements() {
+        let limits = |bytes| Limits {
+            hugetlb: vec![HugetlbLimit { page_size: "2MB".into(), bytes }],
+            ..Limits::default()
+        };
+        let limited = group(&hierarchies, &format!("huge-{name}"), &limits(2 * MIB));
+        let control = group(&hierarchies, &format!("huge-control-{name}"), &limits(8 * MIB));
+        let status = |cgroup: &Cgroup| {
+            let pid = members::child(&cgroup.entrance().expect("open"), map_two_huge_pages).expect("cloned");
+            let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+            let options = rustix::process::WaitOptions::empty();
+            rustix::process::waitpid(Some(pid), options)
+                .expect("ended")
+                .and_then(|(_, end)| end.exit_status())
+        };
+        assert_eq!(status(&limited), Some(libc::ENOMEM), "{name}");
+        assert_eq!(status(&control), Some(0), "{name}");
+    }
+}
+
+fn map_two_huge_pages() {
+    // SAFETY: a fresh mapping in a child of one thread, which then ends.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let start = libc::mmap(std::ptr::null_mut(), 4 << 20, protection, flags, -1, 0);
+        libc::_exit(if start == libc::MAP_FAILED { *libc::__errno_location() } else { 0 });
+    }
+}
+
+#[test]
+fn files_of_v2_can_be_named_where_no_field_is() {
+    let _run = RunFolder;
+    for (name, hierarchies) in arrangements() {
+        let limits = Limits { unified: [("pids.max".into(), "3".into())].into(), ..Limits::default() };
+        let made = Cgroup::create(&hierarchies, &run_name(), &format!("unified-{name}"), &limits);
+        if hierarchies.mode() != Mode::V2 {
+            assert!(made.expect_err("not there").to_string().contains("pids.max"), "{name}");
+            continue;
+        }
+        let cgroup = made.expect("made");
+        let said = Inside::shell(&cgroup, "sleep 9 & sleep 9 & sleep 9 & sleep 9 & echo all").output();
+        assert!(!said.contains("all"), "{said}");
+    }
+}
+
+#[test]
 fn a_limit_that_is_not_to_be_had_is_named_and_nothing_stays() {
     let _run = RunFolder;
     for (name, hierarchies) in arrangements() {

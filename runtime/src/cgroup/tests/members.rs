@@ -131,7 +131,7 @@ fn reap(pid: i32) {
 }
 
 /// A child that enters and does the same thing, which is to be system calls only, until it is killed.
-fn child(entrance: &Entrance, act: fn()) -> io::Result<i32> {
+pub(super) fn child(entrance: &Entrance, act: fn()) -> io::Result<i32> {
     // SAFETY: plain data for which all zeroes is valid.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.exit_signal = libc::SIGCHLD as u64;

@@ -4,6 +4,7 @@
 mod guest;
 mod limits;
 mod members;
+mod user;
 
 use std::io::Read;
 use std::os::fd::AsRawFd;
