@@ -168,10 +168,11 @@ unsafe fn become_program(child: &Child) -> Option<()> {
 }
 
 /// All signals of this thread held back: a handler that ran in the child would run on our memory.
-struct Blocked(libc::sigset_t);
+pub(crate) struct Blocked(libc::sigset_t);
 
 impl Blocked {
-    fn all() -> Blocked {
+    /// From now until it is dropped.
+    pub(crate) fn all() -> Blocked {
         // SAFETY: both sets are initialised by the calls; acts on this thread's mask only.
         unsafe {
             let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =

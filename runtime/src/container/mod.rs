@@ -1,15 +1,31 @@
 //! The `container` backend: namespaces, cgroups and pivot_root, straight on the kernel.
 //!
-//! [`launch`](Prepared::launch) makes one child with clone3(2) in seven new namespaces. The child
-//! waits until its identity (user map, cgroup) is settled, arranges its own file system, gives up
-//! what it must not keep and becomes the guest program. Nothing else is started for it.
+//! What a container is to be is a [`setup::Setup`], [`Compiled`] once per run. A start makes one
+//! child with clone3(2), which shares this program's memory until it executes: it joins its cgroups,
+//! makes its namespaces, waits until its user map is written, arranges its own file system, gives
+//! up what it must not keep and becomes the program. No other process is started for it.
 
 mod child;
+mod compiled;
+mod device;
+mod hidden;
+mod identity;
 mod instance;
+mod launch;
+mod loopback;
+mod mount;
+mod namespace;
+mod partner;
+mod place;
+mod privilege;
+mod process;
 mod report;
+mod root;
 pub mod setup;
+mod standard;
+mod supervise;
+mod syscall;
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -20,12 +36,9 @@ use crate::event::{Event, EventSink};
 use crate::image::Image;
 use crate::watch::{Source, Watch};
 use crate::{Backend, Error, Instance, LaunchSpec, Prepared, Requirement, RunContext, Workload};
+pub use compiled::Compiled;
 use instance::Container;
-
-/// First user and group id of the host that ids inside are mapped to, and how many: a range of
-/// its own, above what distributions hand out to people and services.
-const MAP_FIRST: u32 = 1_000_000_000;
-const MAP_COUNT: u32 = 65_536;
+pub use launch::{Launch, Started};
 
 /// `container`.
 pub struct ContainerBackend;
@@ -73,16 +86,13 @@ impl Backend for ContainerBackend {
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
         crate::guest_program()?;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-        let rootfs = image.rootfs.as_ref().map(|path| {
-            CString::new(path.as_os_str().as_encoded_bytes())
-                .map_err(|error| Error::Invalid(error.to_string()))
-        });
         Ok(Arc::new(PreparedContainer {
             watch: context.watch.clone(),
             run: context.run_id.clone(),
             hierarchies: Hierarchies::of_host()?,
             null: null.map_err(Error::system("open /dev/null"))?.into(),
-            rootfs: rootfs.transpose()?,
+            has_files: image.rootfs.is_some(),
+            compiled: Compiled::new(&standard::setup(image.rootfs.as_deref()))?,
             image: image.digest.clone(),
         }))
     }
@@ -93,7 +103,8 @@ struct PreparedContainer {
     run: String,
     hierarchies: Hierarchies,
     null: OwnedFd,
-    rootfs: Option<CString>,
+    has_files: bool,
+    compiled: Compiled,
     image: String,
 }
 
@@ -103,13 +114,13 @@ impl Prepared for PreparedContainer {
             "backend": "container",
             "image": self.image,
             "namespaces": ["pid", "net", "uts", "mount", "ipc", "user", "cgroup"],
-            "id_map": format!("0 {MAP_FIRST} {MAP_COUNT}"),
+            "id_map": format!("{} {} {}", standard::MAP.inside, standard::MAP.outside, standard::MAP.count),
             "cgroup": self.hierarchies.mode().to_string(),
-            "rootfs": if self.rootfs.is_some() { "overlay: image below, tmpfs above" } else { "tmpfs, read-only" },
+            "rootfs": if self.has_files { "overlay: image below, tmpfs above" } else { "tmpfs, read-only" },
             "mounts": ["/proc", "/sys (read-only)", "/dev (tmpfs)", "/dev/pts", "/dev/shm", "/dev/mqueue"],
-            "masked": child::MASKED,
-            "read_only": child::READ_ONLY,
-            "capabilities": child::KEPT_CAPABILITIES,
+            "masked": standard::MASKED,
+            "read_only": standard::READ_ONLY,
+            "capabilities": standard::KEPT_CAPABILITIES,
             "no_new_privs": true,
             "network": "loopback; for http a listening socket of the host's loopback is inherited",
         })
@@ -133,13 +144,17 @@ impl Prepared for PreparedContainer {
         fds.extend(listener.as_ref().map(|listener| listener.as_fd()));
         let hostname = format!("{}-{}", self.run, spec.name);
         events.send(now_ns(), Event::Mark("clone"));
-        let started = child::start(&child::Request {
-            program: crate::guest_program()?,
-            plan: plan.to_word(),
+        let entrance = cgroup.entrance()?;
+        let plan = place::cstring(plan.to_word())?;
+        let started = self.compiled.start(&Launch {
+            program: Some(crate::guest_program()?),
+            args: Some(vec![c"guest".into(), c"fd:3".into(), plan]),
             fds: &fds,
-            hostname: hostname.get(..hostname.len().min(64)).unwrap_or_default(),
-            rootfs: self.rootfs.as_deref(),
-            cgroup: &cgroup,
+            hostname: Some(hostname.get(..hostname.len().min(64)).unwrap_or_default()),
+            entrance: Some(&entrance),
+            gate: None,
+            before_root: None,
+            ends_with_parent: true,
         })?;
         for (phase, at_ns) in started.marks {
             events.send(at_ns, Event::Mark(phase));
