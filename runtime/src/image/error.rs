@@ -93,6 +93,17 @@ pub enum Error {
         /// The image.
         digest: String,
     },
+    /// No room.
+    #[error(
+        "{doing}: {source}; nothing of it was kept: make room there, remove images (bench image rm) or keep \
+         them on another disk (XDG_CACHE_HOME)"
+    )]
+    Full {
+        /// What was being done, to what.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refused.
     #[error("{doing} {path}: {source}")]
     Io {
@@ -109,11 +120,21 @@ impl Error {
     /// For `map_err` on an operation on `path`.
     pub(crate) fn io<E: Into<io::Error>>(doing: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
         let path = path.to_path_buf();
-        move |source| Error::Io { doing, path, source: source.into() }
+        move |source| match source.into() {
+            source if is_full(&source) => {
+                Error::Full { doing: format!("{doing} {}", path.display()), source }
+            }
+            source => Error::Io { doing, path, source },
+        }
     }
 
     /// A document that breaks its format.
     pub(crate) fn malformed(what: impl Into<String>, why: impl ToString) -> Error {
         Error::Malformed { what: what.into(), why: why.to_string() }
     }
+}
+
+/// Whether the disk or a quota is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

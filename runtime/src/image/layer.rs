@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek};
 use super::digest::{Digest, Hashing};
 use super::member::{Member, Members};
 use super::name::{self, Name};
+use super::refusal::Refusal;
 use super::tree::Tree;
 use super::{Error, decompress};
 
@@ -55,7 +56,7 @@ impl Layer<'_> {
             let name = name::read(&member.path)?;
             if matches!(name, Name::Whiteout(_) | Name::Opaque(_)) {
                 if found.len() == WHITEOUTS_LIMIT {
-                    return Err(format!("more than {WHITEOUTS_LIMIT} whiteouts"));
+                    return Err(format!("more than {WHITEOUTS_LIMIT} whiteouts").into());
                 }
                 found.push((member.path.clone(), name));
             }
@@ -70,7 +71,7 @@ impl Layer<'_> {
     fn each(
         &self,
         limit_bytes: u64,
-        mut visit: impl FnMut(&Member, &mut dyn Read) -> Result<(), String>,
+        mut visit: impl FnMut(&Member, &mut dyn Read) -> Result<(), Refusal>,
     ) -> Result<u64, Error> {
         let broken = |why: io::Error| Error::malformed(&self.label, why);
         let mut blob = self.blob;
@@ -95,7 +96,7 @@ impl Layer<'_> {
     fn walk(
         &self,
         stream: &mut Hashing<Box<dyn Read + '_>>,
-        visit: &mut impl FnMut(&Member, &mut dyn Read) -> Result<(), String>,
+        visit: &mut impl FnMut(&Member, &mut dyn Read) -> Result<(), Refusal>,
     ) -> Result<(), Error> {
         let broken = |why: io::Error| Error::malformed(&self.label, why);
         let mut members = Members::new(&mut *stream);
@@ -107,7 +108,11 @@ impl Layer<'_> {
         Ok(())
     }
 
-    fn refused(&self, entry: &[u8], why: String) -> Error {
-        Error::Entry { layer: self.label.clone(), entry: String::from_utf8_lossy(entry).into_owned(), why }
+    fn refused(&self, entry: &[u8], refusal: Refusal) -> Error {
+        let (layer, entry) = (self.label.clone(), String::from_utf8_lossy(entry).into_owned());
+        match refusal.full {
+            Some(source) => Error::Full { doing: format!("unpack {entry:?} of {layer}"), source },
+            None => Error::Entry { layer, entry, why: refusal.why },
+        }
     }
 }

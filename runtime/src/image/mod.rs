@@ -5,6 +5,7 @@
 //! parts from a folder or an archive, `document` the JSON in it, `import` verifies it into the
 //! `store`, `layer` applies each layer (`member` reads the tar, `name` its names) to a `tree`.
 
+mod adopt;
 mod attribute;
 mod builtin;
 mod bundle;
@@ -14,15 +15,19 @@ mod digest;
 mod discard;
 mod document;
 mod error;
+mod export;
 mod import;
 mod inspect;
 mod layer;
 mod member;
 mod name;
 mod pack;
+mod refusal;
+mod remove;
 mod resolve;
 mod source;
 mod store;
+mod temporary;
 mod tree;
 mod unpack;
 mod user;
@@ -36,8 +41,9 @@ use std::path::PathBuf;
 pub use bundle::{BundleOptions, bundle_config};
 pub use digest::Digest;
 pub use error::Error;
+pub use export::Format;
 pub use inspect::inspect;
-pub use store::{Lease, Listed, Store};
+pub use store::{Lease, Listed, Removed, Store};
 pub use tree::Devices;
 
 /// An image, unpacked and ready to be used by every backend.

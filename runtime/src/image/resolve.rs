@@ -174,8 +174,9 @@ pub(super) fn ready(reference: &str, listed: Listed, store: &Store) -> Result<Im
         });
     }
     let config: Config = document::read(&path.display().to_string(), &bytes)?;
-    let (rootfs, lease) = unpack::unpack(store, &Digest::parse(&listed.chain_id)?, &listed.layers)?;
+    let (rootfs, stack) = unpack::unpack(store, &listed)?;
     store.record(&listed)?;
+    let lease = store.lease(&Digest::parse(&listed.digest)?, stack)?;
     let execution = config.config.unwrap_or_default();
     let entrypoint = execution.entrypoint.unwrap_or_default();
     let command = entrypoint.iter().cloned().chain(execution.cmd.into_iter().flatten()).collect();

@@ -6,7 +6,8 @@
 //! | `rootfs/sha256/<hex>` | unpacked layers, by the ChainID of the stack |
 //! | `images/<hex>.json` | an image: its names and what it is made of |
 //! | `sources/<hex>` | the image found in a compressed archive with this digest |
-//! | `locks/<hex>` | flock: exclusive while its rootfs is made or removed, shared while it is used |
+//! | `locks/<hex>` | flock of an image or a stack: exclusive while made or removed, shared while used |
+//! | `names` | flock: exclusive while an image is listed |
 //! | `lock` | flock: shared while something is brought in, exclusive while something is removed |
 //! | `tmp/` | everything unfinished; moved to its name when complete |
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::discard::discard;
+use super::temporary::Temporary;
 use super::{Devices, Error, LayerInfo};
 
 /// What an image may unpack to unless [`Store::with_limit_bytes`] says otherwise: 16 GiB.
@@ -38,7 +40,7 @@ pub struct Store {
 /// Keeps an unpacked image from being removed. A clone shares it.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    _lock: Arc<File>,
+    _locks: Arc<[File; 2]>,
 }
 
 /// An image in the store.
@@ -58,7 +60,29 @@ pub struct Listed {
     pub imported_unix_ns: u64,
 }
 
+/// What removing has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// The image is no longer known by this name.
+    Name(String),
+    /// The image is gone, and what no other needs with it.
+    Image(String),
+}
+
 impl Listed {
+    /// Bytes of its layers as they were delivered.
+    pub fn size_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size_bytes).sum()
+    }
+
+    /// The ChainID of every stack of its layers, the lowest layer alone first.
+    pub(crate) fn chains(&self) -> Result<Vec<Digest>, Error> {
+        let ids: Result<Vec<Digest>, Error> =
+            self.layers.iter().map(|layer| Digest::parse(&layer.diff_id)).collect();
+        let ids = ids?;
+        Ok((1..=ids.len()).filter_map(|length| Digest::chain(&ids[..length])).collect())
+    }
+
     /// The digests of everything it is made of.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
         let layers = self.layers.iter().map(|layer| layer.digest.as_str());
@@ -136,45 +160,6 @@ impl Store {
         }))
     }
 
-    /// Removes an image and what no other image needs.
-    ///
-    /// # Errors
-    /// It is not there, it is in use, or what could not be removed.
-    pub fn remove(&self, reference: &str) -> Result<(), Error> {
-        let path = self.root.join("lock");
-        let alone = self.lock_file("lock")?;
-        rustix::fs::flock(&alone, FlockOperation::LockExclusive).map_err(Error::io("lock", &path))?;
-        let Some(image) = self.find(reference)? else { return Err(self.not_found(reference)) };
-        let others: Vec<Listed> =
-            self.list()?.into_iter().filter(|other| other.digest != image.digest).collect();
-
-        let chain = Digest::parse(&image.chain_id)?;
-        if others.iter().all(|other| other.chain_id != image.chain_id) {
-            let lock = format!("locks/{}", chain.hex());
-            let unused = self.lock_file(&lock)?;
-            if rustix::fs::flock(&unused, FlockOperation::NonBlockingLockExclusive).is_err() {
-                return Err(Error::InUse { digest: image.digest });
-            }
-            self.delete(&self.root.join("images").join(file_name(&image.digest)?))?;
-            let rootfs = self.rootfs(&chain);
-            let temporary = self.temporary();
-            match fs::rename(&rootfs, &temporary.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &rootfs)(error));
-                }
-                _ => temporary.remove()?,
-            }
-            self.delete(&self.root.join(lock))?;
-        } else {
-            self.delete(&self.root.join("images").join(file_name(&image.digest)?))?;
-        }
-        let needed = |digest: &str| others.iter().any(|other| other.parts().any(|part| part == digest));
-        for digest in image.parts().filter(|digest| !needed(digest)) {
-            self.delete(&self.blob(&Digest::parse(digest)?))?;
-        }
-        Ok(())
-    }
-
     /// The error for what is not there.
     pub(crate) fn not_found(&self, reference: &str) -> Error {
         let listed = self.list().unwrap_or_default();
@@ -194,14 +179,29 @@ impl Store {
         Ok(lock)
     }
 
-    /// The lock of one unpacked stack of layers, not yet taken.
-    pub(crate) fn stack_lock(&self, chain: &Digest) -> Result<File, Error> {
-        self.lock_file(&format!("locks/{}", chain.hex()))
+    /// Taken while something is removed: nothing is brought in meanwhile.
+    pub(crate) fn lock_exclusive(&self) -> Result<File, Error> {
+        let lock = self.lock_file("lock")?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)
+            .map_err(Error::io("lock", &self.root.join("lock")))?;
+        Ok(lock)
     }
 
-    /// A lease from a stack's lock, taken shared.
-    pub(crate) fn lease(lock: File) -> Lease {
-        Lease { _lock: Arc::new(lock) }
+    /// The lock of an image or of one unpacked stack of layers, not yet taken.
+    pub(crate) fn lock_of(&self, digest: &Digest) -> Result<File, Error> {
+        self.lock_file(&format!("locks/{}", digest.hex()))
+    }
+
+    /// A lease of an image, from the lock of its stack of layers, taken shared. The store's shared
+    /// lock must be held.
+    pub(crate) fn lease(&self, image: &Digest, stack: File) -> Result<Lease, Error> {
+        let own = self.lock_of(image)?;
+        rustix::fs::flock(&own, FlockOperation::LockShared).map_err(Error::io("lock", &self.root))?;
+        Ok(Lease { _locks: Arc::new([own, stack]) })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
@@ -216,12 +216,48 @@ impl Store {
         self.root.join("sources").join(digest.hex())
     }
 
-    /// Writes an image's record under its final name.
+    /// Lists the image. The names it has are taken from whichever image had them, as tags are, and
+    /// added to those it is known by already.
     pub(crate) fn record(&self, image: &Listed) -> Result<(), Error> {
-        let path = self.root.join("images").join(file_name(&image.digest)?);
+        let _one_at_a_time = self.lock_names()?;
+        let mut image = image.clone();
+        for mut other in self.list()? {
+            if other.digest == image.digest {
+                other.names.retain(|name| !image.names.contains(name));
+                image.names.extend(other.names);
+                image.imported_unix_ns = other.imported_unix_ns;
+            } else if other.names.iter().any(|name| image.names.contains(name)) {
+                other.names.retain(|name| !image.names.contains(name));
+                self.write_record(&other)?;
+            }
+        }
+        self.write_record(&image)
+    }
+
+    /// Gives an image another name, taking it from whichever image had it.
+    ///
+    /// # Errors
+    /// It is not there, or what the system said.
+    pub fn name(&self, reference: &str, name: &str) -> Result<(), Error> {
+        let _nothing_is_removed_now = self.lock_shared()?;
+        let image = self.find(reference)?.ok_or_else(|| self.not_found(reference))?;
+        self.record(&Listed { names: vec![name.into()], ..image })
+    }
+
+    fn lock_names(&self) -> Result<File, Error> {
+        let lock = self.lock_file("names")?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(Error::io("lock", &self.root))?;
+        Ok(lock)
+    }
+
+    pub(crate) fn record_path(&self, digest: &str) -> Result<PathBuf, Error> {
+        Ok(self.root.join("images").join(format!("{}.json", Digest::parse(digest)?.hex())))
+    }
+
+    pub(crate) fn write_record(&self, image: &Listed) -> Result<(), Error> {
         let text =
             serde_json::to_vec_pretty(image).map_err(|error| Error::malformed("image record", error))?;
-        self.write(&path, &text)
+        self.write(&self.record_path(&image.digest)?, &text)
     }
 
     /// Writes a small file under its final name at once.
@@ -236,7 +272,7 @@ impl Store {
     pub(crate) fn temporary(&self) -> Temporary {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Temporary { path: self.root.join("tmp").join(name) }
+        Temporary::at(self.root.join("tmp").join(name))
     }
 
     fn lock_file(&self, name: &str) -> Result<File, Error> {
@@ -257,59 +293,5 @@ impl Store {
             // What cannot be removed now is tried again next time and is in nobody's way.
             let _ = discard(&folder, entry.file_name().as_encoded_bytes());
         }
-    }
-
-    fn delete(&self, path: &Path) -> Result<(), Error> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn file_name(digest: &str) -> Result<String, Error> {
-    Ok(format!("{}.json", Digest::parse(digest)?.hex()))
-}
-
-/// Something unfinished.
-pub(crate) struct Temporary {
-    pub(crate) path: PathBuf,
-}
-
-impl Temporary {
-    /// Makes it a file.
-    pub(crate) fn create(&self) -> Result<File, Error> {
-        let created = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&self.path);
-        created.map_err(Error::io("create", &self.path))
-    }
-
-    /// Makes it a folder.
-    pub(crate) fn create_folder(&self) -> Result<(), Error> {
-        fs::DirBuilder::new().mode(0o700).create(&self.path).map_err(Error::io("make folder", &self.path))
-    }
-
-    /// Gives the finished file its name, replacing an equal one.
-    pub(crate) fn publish(self, file: &File, path: &Path) -> Result<(), Error> {
-        file.sync_data().map_err(Error::io("write", &self.path))?;
-        fs::rename(&self.path, path).map_err(Error::io("rename to", path))
-    }
-
-    /// Removes it now and says so if that fails.
-    pub(crate) fn remove(self) -> Result<(), Error> {
-        self.discard().map_err(Error::io("remove", &self.path))
-    }
-
-    fn discard(&self) -> io::Result<()> {
-        match (self.path.parent(), self.path.file_name()) {
-            (Some(folder), Some(name)) => discard(folder, name.as_encoded_bytes()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Best effort: what stays is swept by the next process that opens the store.
-        let _ = self.discard();
     }
 }

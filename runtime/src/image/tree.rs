@@ -17,14 +17,12 @@ use rustix::io::Errno;
 use super::attribute;
 use super::member::{Kind, Member};
 use super::name::{self, os};
+use super::refusal::Refusal;
 
 /// Folders whose mode and time are still to be set; more than any real image has.
 const FOLDERS_LIMIT_BYTES: usize = 256 << 20;
 /// For folders an archive uses without naming them.
 const IMPLIED_MODE: u32 = 0o755;
-
-/// Why an entry could not be placed.
-pub(crate) type Refusal = String;
 
 /// What becomes of device nodes in an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +99,7 @@ impl Tree {
                     os(last),
                     AtFlags::empty(),
                 )
-                .map_err(|error| format!("hard link to {}: {error}", lossy(&member.link)));
+                .map_err(Refusal::system(format!("hard link to {}", lossy(&member.link))));
             }
             Kind::SymbolicLink => self.place_symbolic_link(&parent, last, member)?,
             Kind::Fifo => make_node(&parent, last, FileType::Fifo, member)?,
@@ -140,10 +138,10 @@ impl Tree {
         let folder = match opened {
             Ok(folder) => folder,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-            Err(error) => return Err(format!("open to hide what is below: {error}")),
+            Err(error) => return Err(Refusal::system("open to hide what is below")(error)),
         };
         let folder = Rc::new(folder);
-        for child in names(&folder).map_err(|error| format!("list: {error}"))? {
+        for child in names(&folder).map_err(Refusal::system("list"))? {
             let mut path = path.to_vec();
             path.push(child);
             self.clear(&folder, &path)?;
@@ -159,8 +157,9 @@ impl Tree {
         self.last_parent = None;
         // Children before parents: a parent may become unreadable.
         while let Some((path, (mode, modified))) = self.folders.pop_last() {
-            let fault =
-                |error: Errno| format!("folder {}: set mode and time: {error}", lossy(&name::join(&path)));
+            let fault = |error: Errno| {
+                Refusal::system(format!("folder {}: set mode and time", lossy(&name::join(&path))))(error)
+            };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let folder = match self.open_inside(&path, flags) {
                 Ok(folder) => folder,
@@ -174,13 +173,25 @@ impl Tree {
         Ok(())
     }
 
+    /// Opens the folder at `path`, which exists.
+    pub(super) fn folder_at(&self, path: &[Vec<u8>]) -> Result<OwnedFd, Refusal> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open_inside(path, flags).map_err(Refusal::system("open folder"))
+    }
+
+    /// Whether owners and all attributes can be given.
+    pub(super) fn is_privileged(&self) -> bool {
+        self.privileged
+    }
+
     fn place_root(&mut self, member: &Member) -> Result<(), Refusal> {
         if member.kind != Kind::Folder {
-            return Err(format!("the root would become a {:?}", member.kind));
+            return Err(format!("the root would become a {:?}", member.kind).into());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&self.root, ".", flags, Mode::empty())
-            .map_err(|e| format!("open root: {e}"))?;
+            .map_err(Refusal::system("open root"))?;
+        attribute::strip(&root, self.privileged)?;
         attribute::apply_folder(&root, member, self.privileged)?;
         self.remember(&[], member.mode, member.modified)
     }
@@ -196,12 +207,13 @@ impl Tree {
             .is_none_or(|found| FileType::from_raw_mode(found.st_mode) != FileType::Directory)
         {
             self.clear(parent, path)?;
-            rustix::fs::mkdirat(&**parent, os(last), Mode::RWXU)
-                .map_err(|error| format!("make folder: {error}"))?;
+            rustix::fs::mkdirat(&**parent, os(last), Mode::RWXU).map_err(Refusal::system("make folder"))?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(&**parent, os(last), flags, Mode::empty())
-            .map_err(|error| format!("open folder: {error}"))?;
+            .map_err(Refusal::system("open folder"))?;
+        // "Replaced" by the upper entry (layer.md) goes for all attributes, not only for those it has.
+        attribute::strip(&folder, self.privileged)?;
         attribute::apply_folder(&folder, member, self.privileged)?;
         self.remember(path, member.mode, member.modified)
     }
@@ -215,11 +227,11 @@ impl Tree {
     ) -> Result<(), Refusal> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(parent, os(last), flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| format!("create: {error}"))?;
+            .map_err(Refusal::system("create"))?;
         let mut file = std::fs::File::from(file);
-        let written = io::copy(&mut content, &mut file).map_err(|error| format!("write: {error}"))?;
+        let written = io::copy(&mut content, &mut file).map_err(Refusal::system("write"))?;
         if written != member.size_bytes {
-            return Err(format!("has {written} bytes of the {} announced", member.size_bytes));
+            return Err(format!("has {written} bytes of the {} announced", member.size_bytes).into());
         }
         attribute::apply_file(file.as_fd(), member, self.privileged)
     }
@@ -228,8 +240,7 @@ impl Tree {
         if member.link.is_empty() || member.link.contains(&0) {
             return Err("a symbolic link with an empty target or one that contains a NUL".into());
         }
-        rustix::fs::symlinkat(os(&member.link), parent, os(last))
-            .map_err(|error| format!("symbolic link: {error}"))
+        rustix::fs::symlinkat(os(&member.link), parent, os(last)).map_err(Refusal::system("symbolic link"))
     }
 
     fn place_device(
@@ -259,7 +270,7 @@ impl Tree {
             parent.ok_or_else(|| format!("hard link to {}, which does not exist", lossy(&member.link)))?;
         match stat(&parent, last)? {
             Some(_) => Ok((parent, last.clone())),
-            None => Err(format!("hard link to {}, which does not exist", lossy(&member.link))),
+            None => Err(format!("hard link to {}, which does not exist", lossy(&member.link)).into()),
         }
     }
 
@@ -284,9 +295,9 @@ impl Tree {
             folder = match self.resolve(&path[..depth])? {
                 Some(found) => found,
                 None => {
-                    rustix::fs::mkdirat(&*folder, os(&path[depth - 1]), Mode::RWXU).map_err(|error| {
-                        format!("make folder {} on the way: {error}", lossy(&name::join(&path[..depth])))
-                    })?;
+                    let way = || format!("make folder {} on the way", lossy(&name::join(&path[..depth])));
+                    rustix::fs::mkdirat(&*folder, os(&path[depth - 1]), Mode::RWXU)
+                        .map_err(Refusal::system(way()))?;
                     self.remember(&path[..depth], IMPLIED_MODE, (0, 0))?;
                     let made = self.resolve(&path[..depth])?;
                     made.ok_or("a folder on the way disappeared")?
@@ -303,7 +314,9 @@ impl Tree {
             Err(Errno::NOSYS) => {
                 Err("openat2 is missing; Linux 5.6 or newer is needed to unpack safely".into())
             }
-            Err(error) => Err(format!("folder {} on the way: {error}", lossy(&name::join(path)))),
+            Err(error) => {
+                Err(Refusal::system(format!("folder {} on the way", lossy(&name::join(path))))(error))
+            }
         }
     }
 
@@ -327,11 +340,11 @@ impl Tree {
         self.last_parent = None;
         if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
             return rustix::fs::unlinkat(&**parent, os(last), AtFlags::empty())
-                .map_err(|error| format!("replace: {error}"));
+                .map_err(Refusal::system("replace"));
         }
         self.trashed += 1;
         rustix::fs::renameat(&**parent, os(last), &self.trash, format!("{}", self.trashed))
-            .map_err(|error| format!("replace folder: {error}"))?;
+            .map_err(Refusal::system("replace folder"))?;
         while let Some(below) = self.folders.range(path.to_vec()..).next().map(|(below, _)| below.clone()) {
             if !below.starts_with(path) {
                 break;
@@ -341,7 +354,12 @@ impl Tree {
         Ok(())
     }
 
-    fn remember(&mut self, path: &[Vec<u8>], mode: u32, modified: (i64, u32)) -> Result<(), Refusal> {
+    pub(super) fn remember(
+        &mut self,
+        path: &[Vec<u8>],
+        mode: u32,
+        modified: (i64, u32),
+    ) -> Result<(), Refusal> {
         self.folders_bytes += 96 + path.iter().map(|component| component.len() + 24).sum::<usize>();
         if self.folders_bytes > FOLDERS_LIMIT_BYTES {
             return Err("more folders than any image needs".into());
@@ -354,14 +372,14 @@ impl Tree {
 fn make_node(parent: &OwnedFd, last: &[u8], kind: FileType, member: &Member) -> Result<(), Refusal> {
     let device = rustix::fs::makedev(member.device.0, member.device.1);
     rustix::fs::mknodat(parent, os(last), kind, Mode::RUSR | Mode::WUSR, device)
-        .map_err(|error| format!("make {:?}: {error}", member.kind))
+        .map_err(Refusal::system(format!("make {:?}", member.kind)))
 }
 
 fn stat(parent: &OwnedFd, last: &[u8]) -> Result<Option<Stat>, Refusal> {
     match rustix::fs::statat(parent, os(last), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(format!("look: {error}")),
+        Err(error) => Err(Refusal::system("look")(error)),
     }
 }
 

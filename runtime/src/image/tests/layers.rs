@@ -35,7 +35,7 @@ pub(super) fn apply_as(
         let layer = Layer { label: format!("layer {position}"), blob: &blob, diff_id };
         layer.apply(&mut tree, position == 0, &mut budget)?;
     }
-    tree.finish().map_err(|why| Error::malformed("layers", why))?;
+    tree.finish().map_err(|refusal| Error::malformed("layers", refusal.why))?;
     Ok(root)
 }
 
@@ -117,6 +117,25 @@ fn a_file_replaces_a_folder_and_a_folder_keeps_its_files() {
     assert_eq!(fs::metadata(root.join("d")).expect("d").mode() & 0o777, 0o711);
     assert!(root.join("d/x").exists());
     assert_eq!(fs::read(root.join("e")).expect("e"), b"now a file");
+}
+
+#[test]
+fn an_upper_folder_replaces_the_attributes_of_a_lower_one() {
+    let with = |records: &[(&str, &[u8])], mode| [pax(records), folder("d", mode)].concat();
+    let lower: &[(&str, &[u8])] = &[("SCHILY.xattr.user.old", b"1"), ("SCHILY.xattr.user.both", b"1")];
+    let upper: &[(&str, &[u8])] = &[("SCHILY.xattr.user.both", b"2"), ("SCHILY.xattr.user.new", b"2")];
+    let read = |root: &Path, name: &str| {
+        let mut value = [0; 8];
+        let length = rustix::fs::getxattr(root.join("d"), name, &mut value).ok()?;
+        Some(value[..length].to_vec())
+    };
+    let (_kept, root) = applied(&[tar(&[with(lower, 0o755)]), tar(&[with(upper, 0o700)])]);
+    assert_eq!(read(&root, "user.old"), None);
+    assert_eq!(read(&root, "user.both"), Some(b"2".to_vec()));
+    assert_eq!(read(&root, "user.new"), Some(b"2".to_vec()));
+    // The control: a layer that does not name the folder leaves it as it is.
+    let (_kept, root) = applied(&[tar(&[with(lower, 0o755)]), tar(&[file("d/x", b"")])]);
+    assert_eq!(read(&root, "user.old"), Some(b"1".to_vec()));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::build::{file, tar};
-use crate::image::{Error, Image, Store};
+use super::build::{file, folder, layout, tar, write};
+use crate::image::{Error, Image, Removed, Store};
 
 fn archive(folder: &Path, name: &str, content: &[u8]) -> String {
     let path = folder.join(name);
@@ -21,6 +21,72 @@ fn bringing_in_twice_unpacks_once() {
     let inode = |image: &Image| fs::metadata(image.rootfs.as_ref().expect("rootfs")).expect("found").ino();
     let first = inode(&Image::resolve(&reference, &store).expect("image"));
     assert_eq!(first, inode(&Image::resolve(&reference, &store).expect("image")));
+}
+
+fn of_layers(folder: &Path, name: &str, layers: &[Vec<u8>], store: &Store) -> Image {
+    write(&folder.join(name), &layout(layers, layers, "").parts);
+    Image::resolve(&folder.join(name).to_string_lossy(), store).expect("image")
+}
+
+#[test]
+fn images_with_the_same_lower_layers_share_their_files() {
+    let here = tempfile::tempdir().expect("folder");
+    let store = Store::open(&here.path().join("store")).expect("store");
+    let base = tar(&[folder("bin", 0o750), file("bin/app", b"1"), file("bin/gone", b"1")]);
+    let one = tar(&[file("bin/one", b"1"), file("bin/.wh.gone", b"")]);
+    let two = tar(&[file("bin/app", b"changed"), file("two", b"2")]);
+    let plain = of_layers(here.path(), "plain", std::slice::from_ref(&base), &store);
+    let first = of_layers(here.path(), "first", &[base.clone(), one.clone()], &store);
+    let second = of_layers(here.path(), "second", &[base.clone(), one, two], &store);
+    let at = |image: &Image, name: &str| image.rootfs.as_ref().expect("files").join(name);
+    let inode = |image: &Image, name: &str| fs::metadata(at(image, name)).expect("found").ino();
+    assert_eq!(inode(&plain, "bin/app"), inode(&first, "bin/app"));
+    assert_eq!(inode(&first, "bin/one"), inode(&second, "bin/one"));
+    // Each sees its own layers, and only those.
+    assert_eq!(fs::read(at(&first, "bin/app")).expect("app"), b"1");
+    assert_eq!(fs::read(at(&second, "bin/app")).expect("app"), b"changed");
+    assert!(at(&plain, "bin/gone").exists() && !at(&first, "bin/gone").exists());
+    assert!(!at(&plain, "bin/one").exists() && !at(&first, "two").exists());
+    // A folder nobody named again is as the lowest layer made it.
+    let folder = fs::metadata(at(&second, "bin")).expect("bin");
+    assert_eq!((folder.mode() & 0o7777, folder.mtime()), (0o750, 1_000_000_000));
+    // Any can go first; what is left stays whole.
+    let gone = plain.digest.clone();
+    drop(plain);
+    assert_eq!(store.remove(&gone).expect("removed"), Removed::Image(gone));
+    let gone = first.digest.clone();
+    drop(first);
+    store.remove(&gone).expect("removed");
+    assert_eq!(fs::read(at(&second, "bin/one")).expect("one"), b"1");
+    let gone = second.digest.clone();
+    drop(second);
+    store.remove(&gone).expect("removed");
+    for folder in ["rootfs/sha256", "blobs/sha256", "locks", "images", "tmp"] {
+        assert_eq!(
+            fs::read_dir(here.path().join("store").join(folder)).expect("list").count(),
+            0,
+            "{folder}"
+        );
+    }
+}
+
+#[test]
+fn a_name_moves_to_the_image_it_was_last_given_to() {
+    let here = tempfile::tempdir().expect("folder");
+    let store = Store::open(&here.path().join("store")).expect("store");
+    let old = of_layers(here.path(), "old", &[tar(&[file("bin/app", b"1")])], &store);
+    let new = of_layers(here.path(), "new", &[tar(&[file("bin/app", b"2")])], &store);
+    assert_eq!(store.find("mine:1").expect("list").expect("found").digest, new.digest);
+    assert!(store.find(&old.digest).expect("list").expect("kept").names.is_empty());
+    store.name(&old.digest, "elder").expect("named");
+    store.name(&old.digest, "eldest").expect("named");
+    let digest = old.digest.clone();
+    assert!(matches!(store.remove(&digest), Err(Error::InUse { .. })));
+    drop(old);
+    // One of two names is only a name; the last is the image.
+    assert_eq!(store.remove("elder").expect("removed"), Removed::Name("elder".into()));
+    assert_eq!(store.remove("eldest").expect("removed"), Removed::Image(digest));
+    assert_eq!(store.list().expect("list").len(), 1);
 }
 
 #[test]
@@ -96,6 +162,7 @@ fn a_full_disk_leaves_nothing_under_the_final_name() {
     drop(store);
     rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH).expect("unmount");
     let error = outcome.expect_err("full");
+    assert!(matches!(error, Error::Full { .. }), "{error}");
     assert!(error.to_string().contains("No space left"), "{error}");
     assert_eq!(left, (0, 0, 0));
 }
