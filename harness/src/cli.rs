@@ -34,8 +34,78 @@ pub enum Command {
     Report(ReportArgs),
     /// Start one instance, run a command in it and show its output
     Exec(Box<ExecArgs>),
+    /// Bring in, make, show, hand on and remove images
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// End and remove what killed runs have left on this host
     Clean,
+}
+
+/// What to do with images.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Bring an image in, verify and unpack it; prints its digest
+    Import(ImageImportArgs),
+    /// List what is in the store
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what an image is made of and what it starts
+    Inspect {
+        /// Path, name or digest
+        image: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove images and what no other needs; of several names, only the one given
+    Rm {
+        /// Names or digests
+        #[arg(required = true)]
+        images: Vec<String>,
+    },
+    /// Write an image to a file, its manifest, configuration and layers as they came
+    Export {
+        /// Path, name or digest
+        image: String,
+        /// What others are to take it as
+        #[arg(long, value_enum, default_value = "oci")]
+        format: ImageFormat,
+        /// File (folder for oci-folder); - for standard output
+        file: PathBuf,
+    },
+}
+
+/// Arguments of `bench image import`.
+#[derive(Debug, Args)]
+pub struct ImageImportArgs {
+    /// OCI layout, docker save archive or root file system (folder or archive); PATH:TAG for one of several
+    pub image: String,
+
+    /// Name to call it by, beside those it came with
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Make the device nodes it contains instead of refusing it (root only)
+    #[arg(long)]
+    pub devices: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What an image is handed on as.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ImageFormat {
+    /// A tar of an OCI layout
+    Oci,
+    /// An OCI layout as a folder, which must not exist
+    OciFolder,
+    /// What docker load and podman load take
+    Docker,
 }
 
 /// Arguments of `bench run`.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::List => command::list::run(&mut out),
         Command::Report(args) => command::report::run(&args, &mut out),
         Command::Exec(args) => command::exec::run(*args, &mut out),
+        Command::Image(command) => command::image::run(command, &mut out),
         Command::Clean => command::clean::run(&mut out),
     };
     match done.and_then(|code| Ok(out.flush().map(|()| code)?)) {

@@ -8,6 +8,11 @@ pub fn now_utc() -> String {
     rfc3339(since.as_secs())
 }
 
+/// A moment in UTC, RFC 3339 to the second.
+pub fn utc(unix_ns: u64) -> String {
+    rfc3339(unix_ns / 1_000_000_000)
+}
+
 /// Days to civil date: Howard Hinnant, "chrono-compatible low-level date algorithms", 2013.
 fn rfc3339(unix_s: u64) -> String {
     let (days, second) = (unix_s / 86_400, unix_s % 86_400);

@@ -6,9 +6,8 @@ use std::path::Path;
 use runtime::image::{self, Devices, Error, Format, Image, Listed, Removed, Store};
 use serde_json::{Value, json};
 
-use crate::cli::{ImageCommand, ImageImportArgs};
+use crate::cli::{ImageCommand, ImageFormat, ImageImportArgs};
 use crate::failure::Failure;
-use crate::table::bytes;
 use crate::terminal;
 
 /// Digits of a digest that are shown where people read: enough to name the image again.
@@ -162,7 +161,12 @@ fn remove(store: &Store, references: &[String], out: &mut impl Write) -> Result<
     Ok(())
 }
 
-fn export(store: &Store, reference: &str, format: Format, file: &Path) -> Result<(), Failure> {
+fn export(store: &Store, reference: &str, format: ImageFormat, file: &Path) -> Result<(), Failure> {
+    let format = match format {
+        ImageFormat::Oci => Format::Oci,
+        ImageFormat::OciFolder => Format::OciFolder,
+        ImageFormat::Docker => Format::Docker,
+    };
     let image = with_files(reference, store)?;
     if file == Path::new("-") {
         return store.export(&image, format, &mut std::io::stdout().lock()).map_err(failure);
@@ -170,4 +174,16 @@ fn export(store: &Store, reference: &str, format: Format, file: &Path) -> Result
     store.export_to(&image, format, file).map_err(failure)?;
     terminal::say(&format!("wrote {} ({})", file.display(), image.digest));
     Ok(())
+}
+
+/// A size in the largest binary unit of which there is at least one.
+fn bytes(size: u64) -> String {
+    let (mut value, mut unit) = (size as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    if unit == "B" { format!("{size} B") } else { format!("{value:.1} {unit}") }
 }

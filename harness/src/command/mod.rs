@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod doctor;
 pub mod exec;
+pub mod image;
 pub mod list;
 pub mod report;
 pub mod run;

@@ -2,6 +2,7 @@
 //! root, KVM or QEMU: the storms are the fake backend's.
 
 mod endings;
+mod image;
 mod inspection;
 mod storms;
 mod usage;

@@ -64,16 +64,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::export_to`]; a folder cannot be written to a stream.
-    pub fn export(&self, image: &Image, format: Format, mut out: &mut dyn Write) -> Result<(), Error> {
+    pub fn export(&self, image: &Image, format: Format, out: &mut dyn Write) -> Result<(), Error> {
         if format == Format::OciFolder {
             return Err(Error::malformed("export", "a folder cannot be written to a stream"));
         }
-        let mut sink = Sink::Tar(Builder::new(&mut out));
+        let mut sink = Sink::Tar(Builder::new(out));
         self.parts(image, format, &mut sink)?;
-        if let Sink::Tar(builder) = sink {
-            builder.into_inner().map_err(Error::io("write", Path::new("archive")))?;
-        }
-        out.flush().map_err(Error::io("write", Path::new("archive")))
+        sink.finish()
     }
 
     fn parts(&self, image: &Image, format: Format, sink: &mut Sink<'_>) -> Result<(), Error> {
@@ -117,11 +114,21 @@ impl Store {
 }
 
 enum Sink<'a> {
-    Tar(Builder<&'a mut &'a mut dyn Write>),
+    Tar(Builder<&'a mut dyn Write>),
     Folder(PathBuf),
 }
 
 impl Sink<'_> {
+    fn finish(self) -> Result<(), Error> {
+        match self {
+            Sink::Tar(builder) => {
+                let done = builder.into_inner().and_then(|out| out.flush());
+                done.map_err(Error::io("write", Path::new("archive")))
+            }
+            Sink::Folder(_) => Ok(()),
+        }
+    }
+
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         self.part(name, bytes.len() as u64, &mut &bytes[..])
     }
@@ -171,8 +178,7 @@ fn saved(image: &Image, names: &[String]) -> Result<Vec<u8>, Error> {
     let name = |digest: &str| Ok::<_, Error>(blob_name(&Digest::parse(digest)?));
     let layers: Result<Vec<String>, Error> = image.layers.iter().map(|layer| name(&layer.digest)).collect();
     let tags: Vec<String> = names.iter().filter_map(|name| tag(name)).collect();
-    let manifest =
-        json!([{ "Config": name(&image.config_digest)?, "RepoTags": tags, "Layers": layers? }]);
+    let manifest = json!([{ "Config": name(&image.config_digest)?, "RepoTags": tags, "Layers": layers? }]);
     Ok(manifest.to_string().into_bytes())
 }
 
