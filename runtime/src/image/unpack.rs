@@ -46,8 +46,7 @@ pub(crate) fn unpack(store: &Store, image: &Listed) -> Result<(PathBuf, File), E
             break;
         }
     }
-    for position in done..chains.len() {
-        let chain = &chains[position];
+    for (position, chain) in chains.iter().enumerate().skip(done) {
         let lock = store.lock_of(chain)?;
         let rootfs = store.rootfs(chain);
         lock_as(&lock, FlockOperation::LockExclusive, &rootfs)?;
