@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::oci::args::OciArgs;
 use crate::settings::Settings;
+
+/// What `bench oci --version` says, in the form engines expect.
+const OCI_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 
 /// Starts the same workload as virtual machines, as containers and as bare processes, on one host
 /// and one clock, and answers with evidence.
@@ -39,6 +43,9 @@ pub enum Command {
     Image(ImageCommand),
     /// End and remove what killed runs have left on this host
     Clean,
+    /// Run OCI bundles, with the command line of an OCI runtime (also as `bench-oci`)
+    #[command(version = OCI_VERSION, disable_version_flag = false)]
+    Oci(Box<OciArgs>),
 }
 
 /// What to do with images.

@@ -5,5 +5,6 @@ pub mod doctor;
 pub mod exec;
 pub mod image;
 pub mod list;
+pub mod oci;
 pub mod report;
 pub mod run;

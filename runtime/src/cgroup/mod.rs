@@ -133,6 +133,23 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// Makes the group `path`, which this is, in the remaining hierarchies too: who looks from inside
+    /// or by the process finds it in each of them then, as engines expect.
+    ///
+    /// # Errors
+    /// Where a folder cannot be made.
+    pub fn spread(&mut self, hierarchies: &Hierarchies, path: &Path) -> Result<(), Error> {
+        for place in hierarchies.places() {
+            let full = place.root.join(path);
+            if self.folders.iter().all(|folder| folder.path != full) {
+                let folder = Folder::at(&place, path);
+                tree::make(hierarchies, &folder, path, &[])?;
+                self.folders.push(folder);
+            }
+        }
+        Ok(())
+    }
+
     /// Leaves the group and its processes behind when this value is dropped.
     pub fn keep(&mut self) {
         self.owned = false;
