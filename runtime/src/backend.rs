@@ -36,6 +36,16 @@ pub trait Prepared: Send + Sync {
     /// The full launch configuration, spelled out: what a reader needs to do the same by hand.
     fn config(&self) -> serde_json::Value;
 
+    /// Does once what all launches of such a plan within such limits share and a user would not
+    /// pay for each time: the template of machines that are restored. Launching without having
+    /// asked for it is allowed, and slow once.
+    ///
+    /// # Errors
+    /// What could not be made.
+    fn get_ready(&self, _plan: &Plan, _limits: &Limits) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Starts one instance and returns as soon as it runs on its own; what becomes of it is told
     /// to `events`. Must be called on a thread that lives as long as the run: the kernel sends
     /// the parent-death signal when the *thread* that made a child ends (prctl(2)).

@@ -18,6 +18,10 @@ pub enum Event {
     Serving,
     /// The workload has done what it was asked (bytes touched, …).
     Done(u64),
+    /// The machine waits to be saved as the template of others.
+    Parked,
+    /// A copy of a machine has taken its identity.
+    Became(guest::Became),
     /// A line of output: workload, kernel or hypervisor.
     Log(String),
     /// The workload's command ended.

@@ -37,6 +37,7 @@ pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {
         Box::new(process::ProcessBackend),
         Box::new(container::ContainerBackend),
         Box::new(vm::DirectBackend::new(options.clone())),
+        Box::new(vm::RestoreBackend::new(options.clone())),
         Box::new(vm::FloorBackend::new(options.clone())),
     ]
 }

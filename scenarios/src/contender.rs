@@ -34,7 +34,12 @@ pub(crate) fn prepare(
     for backend in backends {
         let name = backend.id();
         progress(Progress::Preparing { backend: name.clone() });
-        match backend.prepare(context, image) {
+        let plan = guest::Plan::new(launch.parsed_workload()?);
+        let prepared = backend.prepare(context, image).and_then(|prepared| {
+            prepared.get_ready(&plan, &launch.limits())?;
+            Ok(prepared)
+        });
+        match prepared {
             Ok(prepared) => {
                 let full = json!({
                     "backend": name,

@@ -53,6 +53,7 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let mut plan = Plan::new(Workload::Command { argv: args.command });
     plan.environment.clone_from(&image.environment);
     plan.working_directory.clone_from(&image.working_directory);
+    prepared.get_ready(&plan, &Limits::default())?;
     let name = InstanceName { storm: 0, index: 0 };
     let spec = LaunchSpec { name: name.clone(), plan, limits: Limits::default() };
     let (sender, mut events) = unbounded_channel();
@@ -100,6 +101,7 @@ async fn follow(
                 return Err(Failure::Cannot(what));
             }
             Event::Mark(_) | Event::Ready | Event::Listening(_) | Event::Serving | Event::Done(_) => {}
+            Event::Parked | Event::Became(_) => {}
         }
     }
 }

@@ -7,9 +7,11 @@
 //! its own stamp is.
 
 mod decoder;
+mod identity;
 mod message;
 mod plan;
 
 pub use decoder::{Decoded, Decoder, MAX_LINE_BYTES};
+pub use identity::{Became, IDENTITY_FILE, Identity, NO_IDENTITY};
 pub use message::{Message, PROTOCOL_VERSION, RECORD_SEPARATOR, Stream};
 pub use plan::{ParseWorkloadError, Plan, WORKLOADS, Workload};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Became;
+
 /// Version of the protocol; a message of another version is not understood.
 pub const PROTOCOL_VERSION: u32 = 1;
 
@@ -45,6 +47,10 @@ pub enum Message {
         /// What was done, in the workload's own unit (bytes touched, iterations).
         amount: u64,
     },
+    /// The machine waits to be saved; whoever runs on from here is a copy.
+    Parked,
+    /// A copy has taken its identity.
+    Became(Became),
     /// Output of the workload.
     Log {
         /// Where it was written.
@@ -101,6 +107,15 @@ mod tests {
             Message::Ready { clock_ns: Some(7) },
             Message::Ready { clock_ns: None },
             Message::Listening { port: 80 },
+            Message::Parked,
+            Message::Became(Became {
+                hostname: "a".into(),
+                machine_id: "0".into(),
+                mac: None,
+                address: Some("10.0.0.1/8".into()),
+                random: "ff".into(),
+                realtime_ns: 1,
+            }),
             Message::Log { stream: Stream::Stderr, text: "a\nb\u{1e}c".into() },
             Message::Exited { code: -1 },
         ] {

@@ -37,7 +37,7 @@ pub enum Workload {
 }
 
 /// Everything the guest is told at its start, as JSON in one argument.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Plan {
     /// What to do.
     pub workload: Workload,
@@ -53,6 +53,9 @@ pub struct Plan {
     /// Address of the first network interface, `a.b.c.d/prefix`, set by the guest (PID 1 of a VM only).
     #[serde(default)]
     pub address: Option<String>,
+    /// Once the workload runs, park to be saved, and go on as a copy (PID 1 of a VM only).
+    #[serde(default)]
+    pub template: bool,
 }
 
 impl Plan {
@@ -64,6 +67,7 @@ impl Plan {
             working_directory: String::new(),
             inherited_listener: false,
             address: None,
+            template: false,
         }
     }
 

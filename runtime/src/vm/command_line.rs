@@ -1,7 +1,11 @@
 //! The guest kernel's command line (Documentation/admin-guide/kernel-parameters.rst).
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use super::options::Accel;
 use super::recipe::GUEST_PORT;
+use crate::clock::now_ns;
 
 /// For the guest program as PID 1 with `plan`. `tsc_khz`: see [`tsc_khz`].
 pub(super) fn of_guest(accel: Accel, tsc_khz: Option<u64>, plan: &str) -> String {
@@ -27,11 +31,45 @@ pub(super) fn for_accelerator(accel: Accel, tsc_khz: Option<u64>) -> Vec<String>
         .collect()
 }
 
-/// The frequency of the host's time stamp counter in kHz. Read once a run: on large hosts the kernel
-/// asks every processor for its share of the answer.
+/// The frequency of the host's time stamp counter in kHz, measured once against the clock. What
+/// /proc/cpuinfo shows is the processor's momentary frequency, which is another thing.
 pub(super) fn tsc_khz() -> Option<u64> {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = cpuinfo.lines().find(|line| line.starts_with("cpu MHz"))?;
-    let mhz: f64 = line.split(':').nth(1)?.trim().parse().ok()?;
-    Some((mhz * 1000.0).round() as u64)
+    static KHZ: OnceLock<Option<u64>> = OnceLock::new();
+    *KHZ.get_or_init(measure_tsc_khz)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn measure_tsc_khz() -> Option<u64> {
+    // An uninterrupted pair of readings: the quickest of several tries.
+    let read = || {
+        let tries = (0..16).map(|_| {
+            let before_ns = now_ns();
+            // SAFETY: every x86-64 processor has the instruction.
+            let ticks = unsafe { std::arch::x86_64::_rdtsc() };
+            (now_ns() - before_ns, before_ns, ticks)
+        });
+        tries.min_by_key(|(took_ns, _, _)| *took_ns)
+    };
+    let (_, begin_ns, begin) = read()?;
+    std::thread::sleep(Duration::from_millis(20));
+    let (_, end_ns, end) = read()?;
+    let ticks = u128::from(end.checked_sub(begin)?);
+    u64::try_from(ticks * 1_000_000 / u128::from(end_ns.checked_sub(begin_ns)?)).ok()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn measure_tsc_khz() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_measured_frequency_is_steady() {
+        let Some(one) = measure_tsc_khz() else { return };
+        let two = measure_tsc_khz().expect("measured");
+        assert!(one.abs_diff(two) < one / 200, "{one} and {two} kHz");
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, open};
 
@@ -49,8 +49,12 @@ pub(super) fn memory(name: &str) -> io::Result<File> {
 /// and writing at that. The descriptor that comes back can only read.
 pub(super) fn seal(memory: File) -> io::Result<OwnedFd> {
     fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    Ok(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(open(path_of(memory.as_fd()), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The path of an open file, for this program only.
+pub(super) fn path_of(fd: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::monitor::Monitor;
+use super::monitor::{Monitor, Told};
 use crate::cgroup::Cgroup;
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
@@ -40,6 +40,8 @@ pub(super) enum Firmware {
     /// By nobody: a firmware of a few milliseconds without debug port. This phase begins with
     /// QEMU's greeting and includes it.
     Silent(&'static str),
+    /// By QEMU alone: `load` begins with its greeting, `resume` when it lets the machine run.
+    Restored,
     /// By the firmware itself on its debug port: texts, and the phases that begin with them.
     Speaks(&'static [(&'static str, &'static str)]),
 }
@@ -95,17 +97,24 @@ pub(super) fn start(
             said.send(at_ns, Event::Log(format!("QEMU: {}", String::from_utf8_lossy(line))));
         }),
     };
-    let (mut silent, marks) = match launch.firmware {
-        Firmware::Silent(phase) => (Some(phase), &[][..]),
-        Firmware::Speaks(marks) => (None, marks),
+    let (mut at_greeting, at_resume, marks) = match launch.firmware {
+        Firmware::Silent(phase) => (Some(phase), None, &[][..]),
+        Firmware::Restored => (Some("load"), Some("resume"), &[][..]),
+        Firmware::Speaks(marks) => (None, None, marks),
     };
     let greeted = events.clone();
     let on_line: OnLine = Box::new(move |at_ns, line| {
         // The monitor greets when QEMU has set up the machine and lets it run.
-        if let Some(phase) = silent.take() {
+        if let Some(phase) = at_greeting.take() {
             greeted.send(at_ns, Event::Mark(phase));
         }
-        if let Some(event) = answers.take(line) {
+        let event = match (answers.take(line), at_resume) {
+            (Some(Told::Event(name, _)), Some(phase)) if name == "RESUME" => Some(Event::Mark(phase)),
+            (Some(Told::Event(name, data)), _) => meaning(&name, data.as_ref()),
+            (Some(Told::Refused(why)), _) => Some(Event::Failed(why)),
+            (None, _) => None,
+        };
+        if let Some(event) = event {
             greeted.send(at_ns, event);
         }
     });
@@ -118,6 +127,23 @@ pub(super) fn start(
         .and_then(|()| watch.add(Source::Exit(watched), events.clone()))
         .map_err(Error::system("watch QEMU"))?;
     Ok(vm)
+}
+
+/// What an event of QEMU means for an instance; nothing where it is the course of things. One that
+/// is not known, or has data that is not, is told as it is.
+fn meaning(name: &str, data: Option<&serde_json::Value>) -> Option<Event> {
+    let text = |key: &str| data.and_then(|data| data.get(key)?.as_str());
+    match name {
+        "NIC_RX_FILTER_CHANGED" | "RTC_CHANGE" => None,
+        "GUEST_PANICKED" => Some(Event::Failed("the guest's kernel panicked".into())),
+        "SHUTDOWN" if text("reason") == Some("guest-reset") => {
+            Some(Event::Log("QEMU: the guest reset its machine, as a kernel does that panics".into()))
+        }
+        _ => {
+            let data = data.map(|data| format!(" {data}")).unwrap_or_default();
+            Some(Event::Log(format!("QEMU: event {name}{data}")))
+        }
+    }
 }
 
 /// Between here and the return QEMU comes to be: `inherited` are its descriptors from 2 on.
@@ -141,7 +167,6 @@ fn execute(launch: &Launch<'_>, inherited: &[BorrowedFd<'_>]) -> Result<OwnedFd,
 
 impl Vm {
     /// The monitor.
-    #[allow(dead_code, reason = "for the kinds of machines that are saved and stopped orderly")]
     pub(super) fn monitor(&mut self) -> &mut Monitor {
         &mut self.monitor
     }
@@ -158,11 +183,11 @@ impl Instance for Vm {
     }
 
     fn pause(&mut self) -> Result<(), Error> {
-        self.monitor.execute(qapi::qmp::stop {})
+        self.monitor.execute(qapi::qmp::stop {}).map(drop)
     }
 
     fn resume(&mut self) -> Result<(), Error> {
-        self.monitor.execute(qapi::qmp::cont {})
+        self.monitor.execute(qapi::qmp::cont {}).map(drop)
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {
@@ -181,5 +206,25 @@ impl Drop for Vm {
     fn drop(&mut self) {
         // Nobody is left to hear of a failure; the parent-death signal and `bench clean` remain.
         let _ = self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_the_machine_mean_what_they_say() {
+        let panicked = meaning("GUEST_PANICKED", Some(&serde_json::json!({ "action": "shutdown" })));
+        assert!(matches!(panicked, Some(Event::Failed(_))), "{panicked:?}");
+        let reset = serde_json::json!({ "guest": true, "reason": "guest-reset" });
+        assert!(
+            matches!(meaning("SHUTDOWN", Some(&reset)), Some(Event::Log(text)) if text.contains("reset"))
+        );
+        let odd = serde_json::json!({ "reason": ["from the future"] });
+        let told = Some(Event::Log(r#"QEMU: event SHUTDOWN {"reason":["from the future"]}"#.into()));
+        assert_eq!(meaning("SHUTDOWN", Some(&odd)), told);
+        assert_eq!(meaning("UNHEARD_OF", None), Some(Event::Log("QEMU: event UNHEARD_OF".into())));
+        assert_eq!(meaning("NIC_RX_FILTER_CHANGED", None), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Virtual machines: QEMU, driven over QMP.
 
 mod accel;
+mod boot_files;
 mod command_line;
 mod direct;
 mod file;
@@ -13,6 +14,7 @@ mod monitor;
 mod options;
 mod qemu;
 mod recipe;
+mod restore;
 #[cfg(test)]
 mod trial;
 mod user;
@@ -23,6 +25,7 @@ pub use accel::{Choice, accelerator};
 pub use direct::DirectBackend;
 pub use floor::FloorBackend;
 pub use options::{Accel, Machine, Options};
+pub use restore::RestoreBackend;
 
 use crate::Error;
 

@@ -3,31 +3,46 @@
 //! The command types are those of the `qapi` crate; lines are decoded here, because an event or
 //! value newer than its schema would end its stream for good.
 
-use std::io::Write;
+use std::io::{IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use qapi::{Command, Execute};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde_json::Value;
 
 use crate::Error;
-use crate::event::Event;
 
 /// How long QEMU may take to answer a command.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a command returned, or the reason for which it was refused.
+type Answer = Result<Value, String>;
+
+/// What the monitor says unasked.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    /// An event (docs/interop/qmp-spec.rst), known to this program or not, with its data.
+    Event(String, Option<Value>),
+    /// A queued command was refused.
+    Refused(String),
+}
+
 /// The sending half.
 pub(super) struct Monitor {
     socket: UnixStream,
-    answers: Mutex<Receiver<Result<(), String>>>,
+    answers: Mutex<Receiver<Answer>>,
     queued: Sender<&'static str>,
     negotiated: bool,
 }
 
 /// The receiving half: to be given every line.
 pub(super) struct Answers {
-    awaited: Sender<Result<(), String>>,
+    awaited: Sender<Answer>,
     /// Commands that nobody waits for, in their order.
     queued: Receiver<&'static str>,
 }
@@ -49,7 +64,7 @@ impl Monitor {
     ///
     /// # Errors
     /// QEMU's own, or that it does not answer.
-    pub(super) fn execute<C: Command>(&mut self, command: C) -> Result<(), Error> {
+    pub(super) fn execute<C: Command>(&mut self, command: C) -> Result<Value, Error> {
         if !self.negotiated {
             self.send(qapi::qmp::qmp_capabilities { enable: None })?;
             self.await_answer::<qapi::qmp::qmp_capabilities>()?;
@@ -59,10 +74,26 @@ impl Monitor {
         self.await_answer::<C>()
     }
 
+    /// Gives QEMU a descriptor under a name (getfd).
+    ///
+    /// # Errors
+    /// As [`Monitor::execute`].
+    pub(super) fn give(&mut self, name: &str, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        let command: Execute<_> = qapi::qmp::getfd { fdname: name.into() }.into();
+        let line = encode(&command)?;
+        let fds = [fd];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+        // A line is far smaller than the socket's buffer: it is taken whole.
+        sendmsg(&self.socket, &[IoSlice::new(&line)], &mut ancillary, SendFlags::NOSIGNAL)
+            .map_err(Error::system("send a descriptor to QEMU"))?;
+        self.await_answer::<qapi::qmp::getfd>().map(drop)
+    }
+
     /// Leaves a command to be carried out when QEMU gets to it. A refusal becomes
-    /// [`Event::Failed`]. To be used before the first [`Monitor::execute`] only: answers come in
+    /// [`Told::Refused`]. To be used before the first [`Monitor::execute`] only: answers come in
     /// the order of the commands.
-    #[allow(dead_code, reason = "for machines that begin with an incoming state")]
     pub(super) fn queue<C: Command>(&mut self, command: C) -> Result<(), Error> {
         if !self.negotiated {
             self.negotiated = true;
@@ -74,16 +105,14 @@ impl Monitor {
     }
 
     fn send<C: Command>(&mut self, command: C) -> Result<(), Error> {
-        let execute: Execute<C> = command.into();
-        let mut line = serde_json::to_vec(&execute).map_err(|error| Error::Invalid(error.to_string()))?;
-        line.push(b'\n');
+        let line = encode::<C>(&command.into())?;
         self.socket.write_all(&line).map_err(Error::system(format!("send {} to QEMU", C::NAME)))
     }
 
-    fn await_answer<C: Command>(&mut self) -> Result<(), Error> {
+    fn await_answer<C: Command>(&mut self) -> Result<Value, Error> {
         let answers = self.answers.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         match answers.recv_timeout(TIMEOUT) {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(Error::Invalid(format!("QEMU refuses {}: {error}", C::NAME))),
             Err(RecvTimeoutError::Timeout) => {
                 Err(Error::Invalid(format!("QEMU did not answer {} within {TIMEOUT:?}", C::NAME)))
@@ -95,16 +124,21 @@ impl Monitor {
     }
 }
 
+fn encode<C: Command>(command: &Execute<C>) -> Result<Vec<u8>, Error> {
+    let mut line = serde_json::to_vec(command).map_err(|error| Error::Invalid(error.to_string()))?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 impl Answers {
-    /// Takes a line; answers are passed on to who waits for them, and what the machine tells of
-    /// itself becomes an event.
-    pub(super) fn take(&mut self, line: &[u8]) -> Option<Event> {
-        let value = serde_json::from_slice::<serde_json::Value>(line).ok()?;
+    /// Takes a line; answers are passed on to who waits for them.
+    pub(super) fn take(&mut self, line: &[u8]) -> Option<Told> {
+        let mut value = serde_json::from_slice::<Value>(line).ok()?;
         if let Some(name) = value.get("event").and_then(|name| name.as_str()) {
-            return Some(told(name, value.get("data")));
+            return Some(Told::Event(name.to_owned(), value.get("data").cloned()));
         }
-        let answer = match (value.get("return"), value.get("error")) {
-            (Some(_), _) => Ok(()),
+        let answer = match (value.get_mut("return").map(Value::take), value.get("error")) {
+            (Some(returned), _) => Ok(returned),
             (None, Some(error)) => {
                 let text = error.get("desc").and_then(|text| text.as_str());
                 Err(text.map_or_else(|| error.to_string(), str::to_owned))
@@ -113,7 +147,7 @@ impl Answers {
             (None, None) => return None,
         };
         match self.queued.try_recv() {
-            Ok(name) => answer.err().map(|error| Event::Failed(format!("QEMU refuses {name}: {error}"))),
+            Ok(name) => answer.err().map(|error| Told::Refused(format!("QEMU refuses {name}: {error}"))),
             Err(_) => {
                 // The machine may be gone already.
                 let _ = self.awaited.send(answer);
@@ -123,22 +157,11 @@ impl Answers {
     }
 }
 
-/// What an event of the monitor (docs/interop/qmp-spec.rst) means for an instance. One that is not
-/// known, or has data that is not, is passed on as it is.
-fn told(name: &str, data: Option<&serde_json::Value>) -> Event {
-    match name {
-        "GUEST_PANICKED" => Event::Failed("the guest's kernel panicked".into()),
-        _ => {
-            let data = data.map(|data| format!(" {data}")).unwrap_or_default();
-            Event::Log(format!("QEMU: event {name}{data}"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
+    use std::os::fd::AsFd;
 
     /// A QEMU from the future: events that no schema knows, between and before the answers.
     #[test]
@@ -169,8 +192,11 @@ mod tests {
         server.join().expect("server");
         drop(monitor);
         let told = reader.join().expect("reader");
-        let from_the_future = Event::Log(r#"QEMU: event FROM_THE_FUTURE {"kind":"unheard-of"}"#.into());
-        assert_eq!(told, vec![from_the_future; 2]);
+        assert_eq!(told.len(), 2);
+        for told in told {
+            let data = serde_json::json!({ "kind": "unheard-of" });
+            assert_eq!(told, Told::Event("FROM_THE_FUTURE".into(), Some(data)));
+        }
     }
 
     #[test]
@@ -183,16 +209,29 @@ mod tests {
         assert!(lines.next().is_some_and(|line| line.contains("stop")));
         assert_eq!(answers.take(br#"{"return":{}}"#), None);
         let refused = answers.take(br#"{"error":{"class":"GenericError","desc":"not now"}}"#);
-        assert_eq!(refused, Some(Event::Failed("QEMU refuses stop: not now".into())));
+        assert_eq!(refused, Some(Told::Refused("QEMU refuses stop: not now".into())));
         assert_eq!(answers.take(br#"{"return":{}}"#), None);
         assert!(monitor.await_answer::<qapi::qmp::cont>().is_ok());
     }
 
     #[test]
-    fn a_panic_of_the_guest_is_a_failure() {
-        let (ours, _theirs) = UnixStream::pair().expect("pair");
-        let (_monitor, mut answers) = Monitor::new(ours);
-        let told = answers.take(br#"{"event":"GUEST_PANICKED","data":{"action":"shutdown"}}"#);
-        assert!(matches!(told, Some(Event::Failed(_))), "{told:?}");
+    fn a_descriptor_arrives_with_its_command() {
+        let (ours, theirs) = UnixStream::pair().expect("pair");
+        let (mut monitor, mut answers) = Monitor::new(ours);
+        monitor.negotiated = true;
+        let file = tempfile::tempfile().expect("file");
+        for line in [&br#"{"return":{}}"#[..], br#"{"error":{"class":"GenericError","desc":"no"}}"#] {
+            assert_eq!(answers.take(line), None);
+        }
+        monitor.give("state", file.as_fd()).expect("taken");
+        assert!(monitor.give("state", file.as_fd()).is_err());
+        let mut bytes = [0; 256];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = rustix::net::RecvAncillaryBuffer::new(&mut space);
+        let mut buffers = [std::io::IoSliceMut::new(&mut bytes)];
+        let flags = rustix::net::RecvFlags::CMSG_CLOEXEC;
+        let received = rustix::net::recvmsg(&theirs, &mut buffers, &mut ancillary, flags).expect("received");
+        assert!(bytes[..received.bytes].starts_with(br#"{"execute":"getfd""#));
+        assert_eq!(ancillary.drain().count(), 1);
     }
 }

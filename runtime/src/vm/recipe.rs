@@ -1,5 +1,6 @@
 //! QEMU's command line. Each option has its reason.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::options::{Accel, Machine};
@@ -38,14 +39,37 @@ pub(super) enum Boot<'a> {
 }
 
 /// QEMU's user-mode network: alone with the host's one forwarded port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Network {
     /// Port of the host's loopback that leads to port 80 of the guest.
     pub(super) host_port: u16,
+    /// The guest's address in 10.0.0.0/8.
+    pub(super) address: Ipv4Addr,
+    /// The guest's hardware address, `aa:bb:cc:dd:ee:ff`.
+    pub(super) mac: String,
 }
 
-/// Address of the guest in QEMU's user-mode network.
-pub(super) const GUEST_ADDRESS: &str = "10.0.2.15/24";
+impl Network {
+    /// Of machine `index` of a run: no two have the same addresses.
+    pub(super) fn of(index: u32, host_port: u16) -> Network {
+        // From 10.0.1.0 on: the first are QEMU's own. One byte of room is left at the top.
+        let [_, high, middle, low] = (index % 0x00ff_0000 + 0x100).to_be_bytes();
+        let address = Ipv4Addr::new(10, high, middle, low);
+        // Locally administered, of one machine (IEEE 802, clause 8).
+        let mac = format!("02:be:0a:{high:02x}:{middle:02x}:{low:02x}");
+        Network { host_port, address, mac }
+    }
+
+    /// Where the host reaches the guest's service.
+    pub(super) fn service(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.host_port).into()
+    }
+
+    /// The address as the guest is told.
+    pub(super) fn guest_address(&self) -> String {
+        format!("{}/8", self.address)
+    }
+}
 
 /// Modules a guest needs to have a network.
 pub(super) fn network_drivers(machine: Machine) -> [&'static str; 2] {
@@ -92,13 +116,15 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     // The firmware's own debug port.
     add(&["-chardev", &format!("socket,id=firmware,fd={FIRMWARE_FD}")]);
     add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
-    if let Some(Network { host_port }) = recipe.network {
-        add(&["-netdev", &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{host_port}-:80")]);
+    if let Some(Network { host_port, address, mac }) = &recipe.network {
+        let net = "net=10.0.0.0/8,host=10.0.0.2,dns=10.0.0.3,dhcpstart=10.0.0.15";
+        let forward = format!("hostfwd=tcp:127.0.0.1:{host_port}-{address}:80");
+        add(&["-netdev", &format!("user,id=net,restrict=on,{net},{forward}")]);
         let device = match recipe.machine {
             Machine::Microvm => "virtio-net-device",
             Machine::Pc | Machine::Q35 => "virtio-net-pci,romfile=",
         };
-        add(&["-device", &format!("{device},netdev=net")]);
+        add(&["-device", &format!("{device},netdev=net,mac={mac}")]);
     }
     if let Boot::Kernel { kernel, initramfs, command_line } = &recipe.boot {
         add(&["-kernel", &kernel.to_string_lossy(), "-append", command_line]);
@@ -108,4 +134,23 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     }
     arguments.extend(recipe.further.iter().cloned());
     arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_of_a_run_have_addresses_of_their_own() {
+        let seen: std::collections::BTreeSet<_> = (0..70_000)
+            .chain([0x00fe_ffff])
+            .map(|index| Network::of(index, 1))
+            .map(|network| (network.address, network.mac))
+            .collect();
+        assert_eq!(seen.len(), 70_001);
+        assert!(
+            seen.iter()
+                .all(|(address, _)| address.octets()[0] == 10 && *address > Ipv4Addr::new(10, 0, 0, 255))
+        );
+    }
 }

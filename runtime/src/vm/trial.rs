@@ -1,7 +1,9 @@
 //! What tests of machines share: a run that leaves nothing behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::options::{Machine, Options};
@@ -9,6 +11,9 @@ use super::{Accel, kernel, qemu};
 use crate::cgroup::{Hierarchies, TOP};
 use crate::watch::Watch;
 use crate::{Error, Event, EventSink, Instance, InstanceName, LaunchSpec, Prepared, RunContext, Stamped};
+
+/// How long a test waits for an event: machines share few processors with other tests.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A run of its own for one test. Dropping it removes its cgroups and files.
 pub(super) struct Trial {
@@ -61,8 +66,16 @@ pub(super) struct Started {
 impl Started {
     /// Waits until it tells what is `wanted`, its end or a failure otherwise being a failed test.
     pub(super) fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Stamped {
+        let deadline_ns = crate::clock::now_ns() + TIMEOUT.as_nanos() as u64;
         loop {
-            let stamped = self.events.blocking_recv().expect("an event");
+            let stamped = match self.events.try_recv() {
+                Ok(stamped) => stamped,
+                Err(TryRecvError::Empty) if crate::clock::now_ns() < deadline_ns => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+                Err(error) => panic!("{error}; before: {:?}", self.seen),
+            };
             self.seen.push(stamped.clone());
             if wanted(&stamped.event) {
                 return stamped;

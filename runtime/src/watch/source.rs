@@ -164,6 +164,8 @@ fn tell(decoded: Decoded, at_ns: u64, events: &EventSink, logged_bytes: &mut usi
         }
         Decoded::Message(Message::Listening { port }) => Event::Listening(port),
         Decoded::Message(Message::Done { amount }) => Event::Done(amount),
+        Decoded::Message(Message::Parked) => Event::Parked,
+        Decoded::Message(Message::Became(became)) => Event::Became(became),
         Decoded::Message(Message::Exited { code }) => Event::CommandExited(code),
         Decoded::Message(Message::Failed { error }) => Event::Failed(error),
         // The guest's own phases come after `ready`; they are told, not tiled.

@@ -79,7 +79,7 @@ impl Progressing {
                 self.decide(Outcome::Failed, format!("the command ended with exit status {code}"));
             }
             Event::Failed(error) => self.decide(Outcome::Failed, error),
-            Event::CommandExited(_) | Event::Listening(_) => {}
+            Event::CommandExited(_) | Event::Listening(_) | Event::Parked | Event::Became(_) => {}
         }
         if self.reached_ns(target).is_some() {
             self.decide(Outcome::Ready, String::new());

@@ -82,7 +82,7 @@ fn write_all(fd: c_int, mut bytes: &[u8]) {
 }
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn out_byte(port: u16, byte: u8) {
+pub(super) fn out_byte(port: u16, byte: u8) {
     // SAFETY: ioperm(2) granted this port; the instruction touches no memory.
     unsafe {
         std::arch::asm!("out dx, al", in("dx") port, in("al") byte, options(nomem, nostack, preserves_flags))

@@ -1,7 +1,7 @@
 //! The workload `http`: the smallest service that answers a real request.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use guest::Message;
 
 use super::channel::Channel;
 
+/// Port inside a machine.
+pub const MACHINE_PORT: u16 = 80;
 /// Where an inherited listening socket is found.
 const LISTENER_FD: i32 = 4;
 /// Longest request head that is read.
@@ -24,7 +26,10 @@ pub fn serve(channel: Arc<Channel>, inherited: bool) -> Result<(), String> {
         unsafe { TcpListener::from_raw_fd(LISTENER_FD) }
     } else {
         // A machine has all its ports to itself; a process shares them with the host and stays on loopback.
-        let address = if channel.is_machine() { "0.0.0.0:80" } else { "127.0.0.1:0" };
+        let address = match channel.is_machine() {
+            true => SocketAddr::from((Ipv4Addr::UNSPECIFIED, MACHINE_PORT)),
+            false => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        };
         TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?
     };
     let port =

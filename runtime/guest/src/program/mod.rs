@@ -2,6 +2,8 @@
 
 pub mod channel;
 mod command;
+mod copy;
+mod fw_cfg;
 mod http;
 mod machine;
 mod wait;
@@ -10,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use channel::Channel;
-use guest::{Message, Plan, Workload};
+use guest::{Identity, Message, Plan, Workload};
 
 /// Carries out the plan. Returns the exit status; does not return in a VM.
 pub fn run(channel: Channel, plan: Option<Cow<'_, str>>) -> i32 {
@@ -44,12 +46,32 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
         Workload::Command { argv } => return command::run(channel, argv, &plan),
     };
     match result {
+        Ok(()) if plan.template => go_on_as_copy(channel, &plan.workload),
         Ok(()) => wait::until_told_to_end(),
         Err(error) => {
             channel.send(&Message::Failed { error });
             1
         }
     }
+}
+
+/// Parks, and in each copy takes its identity and tells again what a host waits for.
+fn go_on_as_copy(channel: &Arc<Channel>, workload: &Workload) -> i32 {
+    let became = copy::park(channel).and_then(|identity| {
+        copy::become_copy(&identity, channel)?;
+        Ok(identity)
+    });
+    match (became, workload) {
+        (Err(error), _) => {
+            channel.send(&Message::Failed { error });
+            return 1;
+        }
+        (Ok(Identity { plan: Some(plan), .. }), _) => return carry_out(channel, plan),
+        (Ok(_), Workload::Http) => channel.send(&Message::Listening { port: http::MACHINE_PORT }),
+        (Ok(_), Workload::Memory { bytes }) => channel.send(&Message::Done { amount: *bytes }),
+        (Ok(_), _) => {}
+    }
+    wait::until_told_to_end()
 }
 
 /// Touches every page of `bytes` fresh bytes, which stay mapped until the program ends.

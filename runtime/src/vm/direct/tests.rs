@@ -3,8 +3,8 @@
 use guest::Plan;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::super::Accel;
 use super::super::trial::{Started, Trial, with_kernel};
+use super::super::{Accel, Machine};
 use super::*;
 use crate::{Event, InstanceName};
 

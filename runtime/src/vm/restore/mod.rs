@@ -1,0 +1,192 @@
+//! `vm:restore`: no boot. A machine is booted once until its workload serves, and saved; every
+//! instance is a copy of it that shares its memory copy-on-write.
+//!
+//! What goes where: [`template`] boots and saves, [`store`] keeps templates in the cache by the
+//! digest of all that went in and verifies them byte by byte before use, [`identity`] gives each
+//! copy what must differ.
+//!
+//! The template's memory is a sealed file in memory. QEMU maps it privately, so no copy can reach
+//! another through it, and nothing can change it between its verification and its use.
+//!
+//! A copy learns who it is without boot, network or driver: QEMU's firmware configuration device
+//! holds its identity, and the guest program, which was saved while it looked there, finds it
+//! with its first instructions. Then it says `ready`, reseeds the kernel's random numbers from the
+//! host's bytes, and takes its clock, host name, machine id, hardware and network address.
+//! What programs keep in their own memory (a generator seeded before the template was saved, a
+//! connection id) is as shared as it would be after a fork; so the template is saved before the
+//! first command of an image runs.
+
+mod identity;
+mod store;
+mod template;
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use guest::{Identity, Plan};
+use rustix::fs::{Mode, OFlags};
+
+use super::boot_files::{self, BootFiles, is_networked};
+use super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::instance::{self, Firmware};
+use super::options::Options;
+use super::recipe::{self, Network};
+use super::{accel, file, floor, qemu};
+use crate::event::EventSink;
+use crate::image::Image;
+use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
+use template::{Shape, Template};
+
+/// `vm:restore`.
+pub struct RestoreBackend {
+    options: Options,
+}
+
+impl RestoreBackend {
+    /// With the user's choices.
+    pub fn new(options: Options) -> RestoreBackend {
+        RestoreBackend { options }
+    }
+}
+
+impl Backend for RestoreBackend {
+    fn id(&self) -> String {
+        "vm:restore".into()
+    }
+
+    fn description(&self) -> &'static str {
+        "no boot: QEMU restores copies of a machine that was saved once its workload served"
+    }
+
+    fn requirements(&self) -> Vec<Requirement> {
+        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
+        [qemu::requirement(), boot_files::requirement(&self.options)].into_iter().chain(accelerator).collect()
+    }
+
+    fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        floor::payload()?;
+        Ok(Arc::new(PreparedRestore {
+            hypervisor: Hypervisor::prepare(context, &self.options)?,
+            files: BootFiles::prepare(context, &self.options, image)?,
+            folder: context.cache_dir.join(store::FOLDER),
+            run_id: context.run_id.clone(),
+            image: image.digest.clone(),
+            templates: Mutex::default(),
+        }))
+    }
+}
+
+struct PreparedRestore {
+    hypervisor: Hypervisor,
+    files: BootFiles,
+    folder: PathBuf,
+    run_id: String,
+    image: String,
+    templates: Mutex<HashMap<Shape, Arc<Template>>>,
+}
+
+impl PreparedRestore {
+    /// The template for such launches: at hand, from the cache, or made now. One at a time.
+    fn template(&self, plan: &Plan, limits: &Limits) -> Result<Arc<Template>, Error> {
+        let shape = Shape::of(plan, limits);
+        let mut templates = self.templates.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(template) = templates.get(&shape) {
+            return Ok(template.clone());
+        }
+        let template = Arc::new(store::get(&self.folder, &self.hypervisor, &self.files, &shape)?);
+        templates.insert(shape, template.clone());
+        Ok(template)
+    }
+}
+
+impl Prepared for PreparedRestore {
+    fn config(&self) -> serde_json::Value {
+        let templates = self.templates.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut described: Vec<serde_json::Value> = templates
+            .iter()
+            .map(|(shape, template)| {
+                serde_json::json!({
+                    "workload": shape.plan.workload.to_string(),
+                    "digest": template.key,
+                    "origin": template.origin,
+                    "state_bytes": template.state_bytes,
+                    "command_line": shape
+                        .copy_arguments(&self.hypervisor, "MEMORY", "IDENTITY", "DUMMY", None)
+                        .join(" "),
+                })
+            })
+            .collect();
+        described.sort_by_key(serde_json::Value::to_string);
+        serde_json::json!({
+            "backend": "vm:restore",
+            "image": self.image,
+            "qemu": self.hypervisor.version,
+            "accelerator": self.hypervisor.accel().name(),
+            "accelerator_chosen": self.hypervisor.choice.how,
+            "machine": self.hypervisor.machine.name(),
+            "user": self.hypervisor.described_user(),
+            "kernel_digest": self.files.kernel.digest,
+            "kernel_form": self.files.kernel.form,
+            "templates": described,
+            "each_copy_gets": "entropy, wall clock, host name, machine id; networked ones a MAC and IP address",
+            "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
+        })
+    }
+
+    fn get_ready(&self, plan: &Plan, limits: &Limits) -> Result<(), Error> {
+        self.template(plan, limits).map(drop)
+    }
+
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        hypervisor::refuse_pids(spec)?;
+        let template = self.template(&spec.plan, &spec.limits)?;
+        instance::begin(&events);
+        let service = is_networked(&spec.plan.workload).then(free_port).transpose()?;
+        let network = service.map(|address| Network::of(spec.name.index, address.port()));
+        let plan = matches!(spec.plan.workload, Workload::Command { .. }).then(|| spec.plan.clone());
+        let identity = identity::of(&self.run_id, &spec.name, network.as_ref(), plan)?;
+        Ok(Box::new(self.restore(&template, spec, &identity, network, &events)?))
+    }
+}
+
+impl PreparedRestore {
+    fn restore(
+        &self,
+        template: &Template,
+        spec: &LaunchSpec,
+        identity: &Identity,
+        network: Option<Network>,
+        events: &EventSink,
+    ) -> Result<instance::Vm, Error> {
+        let identity = serde_json::to_vec(identity).map_err(|error| Error::Invalid(error.to_string()))?;
+        let identity = file::sealed("identity", &identity)
+            .map_err(Error::system("make a sealed memory file for the identity"))?;
+        // A file description of its own: QEMU reads on from where the last one stopped.
+        let state = rustix::fs::open(
+            file::path_of(template.state.as_fd()),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(Error::system("open the template's state"))?;
+        let [dummy, memory, identity_path] = [0, 1, 2].map(recipe::file_path);
+        let service = network.as_ref().map(Network::service);
+        let shape = Shape::of(&spec.plan, &spec.limits);
+        let start = Start {
+            name: &spec.name,
+            arguments: &shape.copy_arguments(&self.hypervisor, &memory, &identity_path, &dummy, network),
+            files: &[floor::payload()?, template.memory.as_fd(), identity.as_fd(), state.as_fd()],
+            service,
+            firmware: Firmware::Restored,
+        };
+        self.hypervisor.start(&start, events, |monitor| {
+            monitor.queue(template::shared_memory())?;
+            let uri = Some(format!("fd:{}", recipe::file_fd(3)));
+            monitor.queue(qapi::qmp::migrate_incoming { uri, channels: None, exit_on_error: None })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

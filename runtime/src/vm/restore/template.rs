@@ -1,0 +1,251 @@
+//! Booting a machine and saving it, and the machines that are copies of it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use guest::{Plan, Workload};
+use qapi::qmp::{self, MigrationCapability, MigrationCapabilityStatus};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::super::boot_files::{BootFiles, Paths, firmware, is_networked};
+use super::super::file;
+use super::super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::super::instance::Vm;
+use super::super::monitor::Monitor;
+use super::super::recipe::{self, Boot, Network, Recipe};
+use crate::clock::now_ns;
+use crate::event::{Event, EventSink};
+use crate::{Error, Instance, InstanceName, Limits};
+
+/// How long a machine may take to boot and serve before it is given up as a template.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long QEMU may take to write its state.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// No run has so many storms.
+const STORM: u32 = u32::MAX;
+
+/// What copies have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    /// What the template does when it is saved.
+    pub(super) plan: Plan,
+    pub(super) memory_bytes: u64,
+    pub(super) vcpus: u64,
+}
+
+/// A saved machine, verified, in memory.
+#[derive(Debug)]
+pub(super) struct Template {
+    /// Digest of everything that went in.
+    pub(super) key: String,
+    /// For the record: made, or from the cache.
+    pub(super) origin: String,
+    /// The guest's memory: sealed.
+    pub(super) memory: OwnedFd,
+    /// The devices' state: sealed.
+    pub(super) state: OwnedFd,
+    pub(super) state_bytes: u64,
+}
+
+impl Shape {
+    /// The shape that serves launches of `plan` within `limits`. Commands run in the copy, so that
+    /// one template serves them all.
+    pub(super) fn of(plan: &Plan, limits: &Limits) -> Shape {
+        let workload = match &plan.workload {
+            Workload::Command { .. } => Workload::Ready,
+            other => other.clone(),
+        };
+        let (memory_bytes, vcpus) = hypervisor::size(limits);
+        Shape { plan: Plan { template: true, ..Plan::new(workload) }, memory_bytes, vcpus }
+    }
+
+    pub(super) fn is_networked(&self) -> bool {
+        is_networked(&self.plan.workload)
+    }
+
+    /// Of the machine that is saved.
+    fn template_arguments(
+        &self,
+        hypervisor: &Hypervisor,
+        files: &BootFiles,
+        memory: &str,
+        identity: &str,
+        network: Option<Network>,
+    ) -> Vec<String> {
+        let plan = Plan { address: network.as_ref().map(Network::guest_address), ..self.plan.clone() };
+        let command_line = files.command_line(hypervisor.accel(), &plan);
+        self.arguments(hypervisor, Paths::inherited().boot(&command_line), memory, "on", identity, network)
+    }
+
+    /// Of a copy. `dummy` is a kernel that is never entered: with one, the machine has the same
+    /// option ROMs as the template.
+    pub(super) fn copy_arguments(
+        &self,
+        hypervisor: &Hypervisor,
+        memory: &str,
+        identity: &str,
+        dummy: &str,
+        network: Option<Network>,
+    ) -> Vec<String> {
+        let network = network.or_else(|| self.is_networked().then(|| Network::of(0, 0)));
+        let boot = Boot::Kernel { kernel: Path::new(dummy), initramfs: None, command_line: "" };
+        let mut arguments = self.arguments(hypervisor, boot, memory, "off", identity, network);
+        arguments.extend(["-incoming".into(), "defer".into()]);
+        arguments
+    }
+
+    fn arguments(
+        &self,
+        hypervisor: &Hypervisor,
+        boot: Boot<'_>,
+        memory: &str,
+        share: &str,
+        identity: &str,
+        network: Option<Network>,
+    ) -> Vec<String> {
+        let bytes = self.memory_bytes;
+        recipe::arguments(&Recipe {
+            machine: hypervisor.machine,
+            accel: hypervisor.accel(),
+            cpu: None,
+            memory_bytes: bytes,
+            vcpus: self.vcpus,
+            boot,
+            network,
+            further: &[
+                "-object".into(),
+                format!("memory-backend-file,id=ram,size={bytes},mem-path={memory},share={share}"),
+                "-machine".into(),
+                "memory-backend=ram".into(),
+                "-fw_cfg".into(),
+                format!("name={},file={identity}", guest::IDENTITY_FILE),
+            ],
+        })
+    }
+}
+
+/// What a machine was saved as.
+pub(super) struct Saved {
+    pub(super) memory: OwnedFd,
+    pub(super) state: OwnedFd,
+}
+
+/// Boots a machine of this shape until its workload serves and it waits to be saved, and saves it.
+///
+/// # Errors
+/// Where it does not get there, with the last thing it said.
+pub(super) fn make(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) -> Result<Saved, Error> {
+    if !shape.memory_bytes.is_multiple_of(4096) {
+        return Err(Error::Invalid(format!(
+            "a machine to be restored has whole pages of memory, and {} bytes are none",
+            shape.memory_bytes
+        )));
+    }
+    let memory = file::memory("template-memory").and_then(|file| {
+        file.set_len(shape.memory_bytes)?;
+        Ok(file)
+    });
+    let memory = memory.map_err(Error::system("make a memory file for the template"))?;
+    let state =
+        file::memory("template-state").map_err(Error::system("make a memory file for the template"))?;
+    let identity = file::sealed("identity", guest::NO_IDENTITY)
+        .map_err(Error::system("make a memory file for the template"))?;
+    let mut booted = boot(hypervisor, files, shape, [memory.as_fd(), identity.as_fd()])?;
+    save(booted.monitor(), state.as_fd())?;
+    // All is written: nobody waits for what QEMU would still do.
+    booted.stop()?;
+    let seal = |file| file::seal(file).map_err(Error::system("seal the template"));
+    Ok(Saved { memory: seal(memory)?, state: seal(state)? })
+}
+
+/// A machine that waits to be saved.
+fn boot(
+    hypervisor: &Hypervisor,
+    files: &BootFiles,
+    shape: &Shape,
+    own: [std::os::fd::BorrowedFd<'_>; 2],
+) -> Result<Vm, Error> {
+    let service = shape.is_networked().then(free_port).transpose()?;
+    let network = service.map(|address| Network::of(0, address.port()));
+    let [memory, identity] = [2, 3].map(recipe::file_path);
+    // Several templates of one run are not made at the same time.
+    let name = InstanceName { storm: STORM, index: 0 };
+    let [kernel, initramfs] = files.files(shape.is_networked())?;
+    let start = Start {
+        name: &name,
+        arguments: &shape.template_arguments(hypervisor, files, &memory, &identity, network),
+        files: &[kernel, initramfs, own[0], own[1]],
+        service,
+        firmware: firmware(hypervisor.machine),
+    };
+    let (sender, mut events) = unbounded_channel();
+    let sink = EventSink::new(name.clone(), sender);
+    let vm = hypervisor.start(&start, &sink, |_| Ok(()))?;
+    let deadline_ns = now_ns() + BOOT_TIMEOUT.as_nanos() as u64;
+    let (mut parked, mut serving) = (false, service.is_none());
+    let mut last_words = String::new();
+    let failed = |why: String, last_words: &str| {
+        let said =
+            if last_words.is_empty() { String::new() } else { format!("; the last it said: {last_words}") };
+        Error::Invalid(format!("no template for vm:restore: {why}{said}"))
+    };
+    while !(parked && serving) {
+        match events.try_recv().map(|stamped| stamped.event) {
+            Ok(Event::Parked) => parked = true,
+            Ok(Event::Serving) => serving = true,
+            Ok(Event::Listening(_)) => {
+                if let Some(address) = service {
+                    let asked = hypervisor.watch.request(address, sink.clone());
+                    asked.map_err(Error::system(format!("request {address}")))?;
+                }
+            }
+            Ok(Event::Log(text)) => last_words = text,
+            Ok(Event::Failed(why)) => return Err(failed(why, &last_words)),
+            Ok(Event::Exited(exit)) => return Err(failed(format!("QEMU ended with {exit}"), &last_words)),
+            Ok(_) => {}
+            Err(_) if now_ns() > deadline_ns => {
+                return Err(failed(format!("it was not there after {BOOT_TIMEOUT:?}"), &last_words));
+            }
+            // Not a measurement: nobody is waiting for this to the millisecond.
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    Ok(vm)
+}
+
+/// Memory that QEMU finds in a shared file is not part of the state.
+pub(super) fn shared_memory() -> qmp::migrate_set_capabilities {
+    let capability = MigrationCapability::x_ignore_shared;
+    qmp::migrate_set_capabilities {
+        capabilities: vec![MigrationCapabilityStatus { capability, state: true }],
+    }
+}
+
+fn save(monitor: &mut Monitor, state: std::os::fd::BorrowedFd<'_>) -> Result<(), Error> {
+    // Not stopped before: QEMU stops the machine itself before it writes the devices' state, and
+    // notes that it ran, so that copies run as soon as they are loaded and nobody has to tell them.
+    monitor.execute(shared_memory())?;
+    monitor.give("state", state)?;
+    let migrate: qmp::migrate = serde_json::from_value(serde_json::json!({ "uri": "fd:state" }))
+        .map_err(|error| Error::Invalid(error.to_string()))?;
+    monitor.execute(migrate)?;
+    let deadline_ns = now_ns() + SAVE_TIMEOUT.as_nanos() as u64;
+    loop {
+        let answer = monitor.execute(qmp::query_migrate {})?;
+        match answer.get("status").and_then(|status| status.as_str()) {
+            Some("completed") => return Ok(()),
+            Some("failed" | "cancelled") => {
+                let why =
+                    answer.get("error-desc").and_then(|text| text.as_str()).unwrap_or("without a reason");
+                return Err(Error::Invalid(format!("QEMU could not save the template: {why}")));
+            }
+            _ if now_ns() > deadline_ns => {
+                return Err(Error::Invalid(format!(
+                    "QEMU has not saved the template within {SAVE_TIMEOUT:?}"
+                )));
+            }
+            _ => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Real copies of a real machine: these tests need QEMU and a guest kernel.
+
+use guest::Became;
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::super::trial::{Started, Trial, with_kernel};
+use super::super::{Accel, Machine};
+use super::*;
+use crate::{Event, InstanceName};
+
+fn prepare(trial: &Trial, machine: Machine) -> Option<Arc<dyn Prepared>> {
+    let options = with_kernel(Accel::Tcg, machine)?;
+    Some(RestoreBackend::new(options).prepare(&trial.context, &Image::builtin()).expect("prepared"))
+}
+
+fn spec(workload: Workload) -> impl FnOnce(InstanceName) -> LaunchSpec {
+    |name| LaunchSpec { name, plan: Plan::new(workload), limits: Limits::default() }
+}
+
+fn became(copy: &mut Started) -> Became {
+    match copy.until(|event| matches!(event, Event::Became(_))).event {
+        Event::Became(became) => became,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn copies_serve_and_share_no_identity() {
+    let trial = Trial::new("restore-http");
+    let Some(prepared) = prepare(&trial, Machine::Microvm) else { return };
+    let mut copies: Vec<Started> = (0..3)
+        .map(|index| trial.launch(prepared.as_ref(), index, spec(Workload::Http)).expect("launched"))
+        .collect();
+    let mut identities = Vec::new();
+    for (index, copy) in copies.iter_mut().enumerate() {
+        copy.until(|event| *event == Event::Ready);
+        assert!(
+            copy.has_seen(&Event::Mark("load")) && copy.has_seen(&Event::Mark("resume")),
+            "{:?}",
+            copy.seen
+        );
+        let identity = became(copy);
+        assert_eq!(identity.hostname, format!("{}-s0-i{index}", trial.context.run_id));
+        copy.until(|event| matches!(event, Event::Listening(80)));
+        let (sender, mut served) = unbounded_channel();
+        let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
+        let address = copy.instance.service(80).expect("reachable");
+        trial.context.watch.request(address, sink).expect("asked");
+        assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+        let host_ns =
+            identity::of("r", &InstanceName { storm: 0, index: 0 }, None, None).expect("now").realtime_ns;
+        assert!(
+            host_ns.abs_diff(identity.realtime_ns) < 60_000_000_000,
+            "{host_ns} {}",
+            identity.realtime_ns
+        );
+        identities.push(identity);
+    }
+    let differ = |part: fn(&Became) -> Option<&String>| {
+        let parts: std::collections::BTreeSet<_> = identities.iter().map(part).collect();
+        assert!(parts.len() == identities.len() && !parts.contains(&None), "{parts:?}");
+    };
+    differ(|became| Some(&became.hostname));
+    differ(|became| Some(&became.machine_id));
+    differ(|became| Some(&became.random));
+    differ(|became| became.mac.as_ref());
+    differ(|became| became.address.as_ref());
+}
+
+/// The control of the test above: without the host's entropy two copies go on with one stream, so
+/// the reseeding is what sets them apart.
+#[test]
+fn without_reseeding_copies_share_a_random_stream() {
+    let trial = Trial::new("restore-stream");
+    let Some(options) = with_kernel(Accel::Tcg, Machine::Microvm) else { return };
+    let prepared = PreparedRestore {
+        hypervisor: Hypervisor::prepare(&trial.context, &options).expect("prepared"),
+        files: BootFiles::prepare(&trial.context, &options, &Image::builtin()).expect("prepared"),
+        folder: trial.context.cache_dir.join(store::FOLDER),
+        run_id: trial.context.run_id.clone(),
+        image: String::new(),
+        templates: Mutex::default(),
+    };
+    let plan = Plan::new(Workload::Ready);
+    let template = prepared.template(&plan, &Limits::default()).expect("made");
+    let stream = |index: u32, seeded: bool| {
+        let name = InstanceName { storm: 0, index };
+        let mut identity = identity::of("r", &name, None, None).expect("made");
+        if !seeded {
+            identity.entropy.clear();
+        }
+        let spec = LaunchSpec { name: name.clone(), plan: plan.clone(), limits: Limits::default() };
+        let (sender, events) = unbounded_channel();
+        let sink = EventSink::new(name, sender);
+        let vm = prepared.restore(&template, &spec, &identity, None, &sink).expect("restored");
+        let mut copy = Started { instance: Box::new(vm), events, seen: Vec::new() };
+        became(&mut copy).random
+    };
+    assert_ne!(stream(0, true), stream(1, true));
+    assert_eq!(stream(2, false), stream(3, false));
+}
+
+#[test]
+fn a_pc_is_restored_and_runs_a_command_of_its_own() {
+    let trial = Trial::new("restore-pc");
+    let Some(prepared) = prepare(&trial, Machine::Pc) else { return };
+    let argv = vec!["/init".into()];
+    prepared.get_ready(&Plan::new(Workload::Ready), &Limits::default()).expect("made");
+    let mut copy = trial.launch(prepared.as_ref(), 0, spec(Workload::Command { argv })).expect("launched");
+    copy.until(|event| *event == Event::Ready);
+    copy.until(|event| matches!(event, Event::CommandExited(2)));
+    copy.until(|event| matches!(event, Event::Exited(_)));
+    let config = prepared.config();
+    assert_eq!(config["templates"].as_array().map(Vec::len), Some(1), "{config}");
+}
