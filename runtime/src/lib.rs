@@ -14,6 +14,7 @@ mod event;
 pub mod fake;
 mod footprint;
 pub mod image;
+pub mod network;
 mod pidfd;
 pub mod process;
 mod program;

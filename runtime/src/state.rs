@@ -93,7 +93,8 @@ pub fn clean() -> Result<Vec<String>, Error> {
 
 fn host() -> Result<Host, Error> {
     let hierarchies = Hierarchies::of_host()?.roots().into_iter().map(Path::to_owned).collect();
-    Ok(Host { root: state_root(), hierarchies })
+    let has_interfaces = rustix::process::geteuid().is_root();
+    Ok(Host { root: state_root(), hierarchies, has_interfaces })
 }
 
 fn state_root() -> PathBuf {

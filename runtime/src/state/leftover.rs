@@ -21,6 +21,8 @@ pub(super) struct Host {
     pub(super) root: PathBuf,
     /// Mount points of the cgroup hierarchies.
     pub(super) hierarchies: Vec<PathBuf>,
+    /// Whether runs have interfaces in this network namespace: root's may.
+    pub(super) has_interfaces: bool,
 }
 
 impl Host {
@@ -41,6 +43,10 @@ impl Host {
             for run_id in folders(&self.root)? {
                 note(self.clean_run(&run_id));
             }
+        }
+        let bridges = if self.has_interfaces { crate::network::runs()? } else { Vec::new() };
+        for run_id in bridges.iter().filter(|run_id| self.root.join(run_id).symlink_metadata().is_err()) {
+            note(self.remove_run(run_id));
         }
         for group in groups {
             let run = self.root.join(group.file_name().unwrap_or_default());
@@ -68,6 +74,10 @@ impl Host {
         let mut removed = Vec::new();
         for root in &self.hierarchies {
             removed.extend(end_group(&root.join(TOP).join(run_id))?);
+        }
+        if let Some(run_id) = run_id.to_str().filter(|_| self.has_interfaces) {
+            let interfaces = crate::network::remove(run_id)?;
+            removed.extend(interfaces.iter().map(|name| format!("removed the interface {name}")));
         }
         let dir = self.root.join(run_id);
         for target in mounts_below(&dir)? {

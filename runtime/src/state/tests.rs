@@ -26,7 +26,12 @@ impl Place {
     }
 
     fn host(&self) -> Host {
-        Host { root: self.folder.path().join("state"), hierarchies: self.hierarchy.iter().cloned().collect() }
+        Host {
+            root: self.folder.path().join("state"),
+            hierarchies: self.hierarchy.iter().cloned().collect(),
+            // Only in a namespace of the test's own: runs of this host have their folders elsewhere.
+            has_interfaces: false,
+        }
     }
 
     /// A sleeping process in the run's group; `None` without root.
@@ -105,6 +110,32 @@ fn a_group_without_a_run_is_removed() {
     assert_eq!(place.host().clean().expect("clean").len(), 1);
     assert!(!child.wait().expect("ended").success());
     assert!(!group.exists());
+}
+
+#[test]
+fn interfaces_of_dead_runs_are_removed() {
+    let place = Place::new("interfaces");
+    // SAFETY: moves only this test's thread.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        eprintln!("skipped: a network namespace needs root");
+        return;
+    }
+    let host = Host { has_interfaces: true, ..place.host() };
+    let run = RunState::create_on(host.clone(), "dead").expect("created");
+    std::mem::forget(crate::network::Bridge::create("dead").expect("made"));
+    std::mem::forget(crate::network::Bridge::create("astray").expect("made"));
+    let living = RunState::create_on(host.clone(), "living").expect("created");
+    let bridge = crate::network::Bridge::create("living").expect("made");
+    die(run);
+    let removed = host.clean().expect("clean");
+    for name in ["bench-dead", "bench-astray"] {
+        assert!(removed.contains(&format!("removed the interface {name}")), "{removed:?}");
+    }
+    assert_eq!(crate::network::runs().expect("listed"), ["living"]);
+    drop(living);
+    assert_eq!(crate::network::runs().expect("listed"), Vec::<String>::new());
+    drop(bridge);
+    assert_eq!(host.clean().expect("clean"), Vec::<String>::new());
 }
 
 #[test]
