@@ -58,6 +58,20 @@ pub enum Error {
         /// What the drawing library said.
         what: String,
     },
+    /// A rule of the comparison matches nothing.
+    #[error("compare.{rule} matches nothing that is compared: remove it or mend its patterns")]
+    UnusedRule {
+        /// The rule.
+        rule: String,
+    },
+    /// Two sides without a single metric.
+    #[error("there is nothing to compare in {base} and {head}: neither has a counted storm")]
+    Nothing {
+        /// Label of the base.
+        base: String,
+        /// Label of the head.
+        head: String,
+    },
 }
 
 impl Error {

@@ -4,6 +4,7 @@
 
 pub mod chart;
 pub mod claims;
+pub mod compare;
 pub mod density;
 mod error;
 pub mod folder;

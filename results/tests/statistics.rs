@@ -86,8 +86,8 @@ fn a_random_part_of_the_assignments_is_near_all_of_them() {
     let a: Vec<f64> = (0..12).map(|i| f64::from(2 * i)).collect();
     let b: Vec<f64> = (0..12).map(|i| f64::from(2 * i) + 7.0).collect();
     let test = permutation_test(&a, &b, 5).unwrap();
-    assert!(!test.exact && test.arrangements == 100_000 && test.seed == 5);
-    assert!((test.p - 0.03872).abs() < 0.003, "{test:?}");
+    assert!(!test.exact && test.arrangements == 20_000 && test.seed == 5);
+    assert!((test.p - 0.03872).abs() < 0.006, "{test:?}");
     assert_eq!(test, permutation_test(&a, &b, 5).unwrap());
 }
 

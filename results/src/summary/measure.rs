@@ -19,7 +19,9 @@ const PERCENTILES: [(&str, f64); 5] =
 const FLOOR: &str = "process";
 
 /// A latency of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// Due → first instruction of the workload: what a user waits.
@@ -40,6 +42,16 @@ impl Metric {
         Metric::ServingFromScheduled,
         Metric::ServingFromStarted,
     ];
+
+    /// Its name, as in `summary.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::ReadyFromScheduled => "ready-from-scheduled",
+            Metric::ReadyFromStarted => "ready-from-started",
+            Metric::ServingFromScheduled => "serving-from-scheduled",
+            Metric::ServingFromStarted => "serving-from-started",
+        }
+    }
 
     /// In words.
     pub fn words(self) -> &'static str {
