@@ -85,3 +85,17 @@ setup_kernel() {
         mv root "$cache/$version"
     ); then rm -rf "$work"; else rm -rf "$work"; return 1; fi
 }
+
+# The parsers of those that exports are made for, in a Python environment beside what cargo builds.
+setup_consumers() {
+    local home="${CARGO_TARGET_DIR:-$PWD/target}/consumers"
+    [ -x "$home/bin/otava" ] && return 0
+    install_packages python3=python3 /usr/share/doc/python3-venv=python3-venv
+    mkdir -p "${home%/*}"
+    rm -rf "$home"
+    say "installing parsers for exported files"
+    python3 -m venv "$home" &&
+        "$home/bin/pip" install --quiet --disable-pip-version-check \
+            junitparser==5.0.3 jsonschema==4.26.0 prometheus_client==0.26.0 apache-otava==0.8.0 >&2 ||
+        { rm -rf "$home"; return 1; }
+}

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::oci::args::OciArgs;
+use crate::export::Export;
+use crate::judging::{AaArgs, AbArgs, BaselineArgs, CompareArgs, HistoryArgs};
 use crate::settings::Settings;
 
 /// What `bench oci --version` says, in the form engines expect.
@@ -17,8 +19,8 @@ const OCI_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 #[command(after_help = "\
 Settings: a flag wins over the environment (BENCH_ON, BENCH_INSTANCES, …), that over bench.toml in the
 working directory (the same names as keys), that over the default.
-Exit codes: 0 fine, 1 could not do it, 2 wrong usage, 77 something asked for by name is missing here,
-130 interrupted.")]
+Exit codes: 0 fine, 1 could not do it, 2 wrong usage, 10 a regression, with --strict also 12 inconclusive
+and 13 incomparable, 77 something asked for by name is missing here, 130 interrupted.")]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -36,6 +38,16 @@ pub enum Command {
     List,
     /// Make the charts and the report of runs again
     Report(ReportArgs),
+    /// Compare runs, folders of runs or baselines: a verdict for each metric
+    Compare(CompareArgs),
+    /// Measure two launch configurations against each other in one session
+    Ab(Box<AbArgs>),
+    /// Measure the same twice: what this host calls a change where there is none
+    Aa(Box<AaArgs>),
+    /// Say whether the newest run is odd, and since when
+    History(HistoryArgs),
+    /// Keep, choose and list what is compared with
+    Baseline(BaselineArgs),
     /// Start one instance, run a command in it and show its output
     Exec(Box<ExecArgs>),
     /// Bring in, make, show, hand on and remove images
@@ -148,6 +160,10 @@ pub struct ReportArgs {
     /// Run folders
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
+
+    /// Also write FORMAT to FILE, or to standard output (repeatable)
+    #[arg(long, value_name = "FORMAT[=FILE]")]
+    pub export: Vec<Export>,
 }
 
 /// Arguments of `bench exec`.

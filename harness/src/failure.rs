@@ -6,6 +6,12 @@ use std::io;
 pub const USAGE: u8 = 2;
 /// Exit code where something was tried and did not work.
 pub const CANNOT: u8 = 1;
+/// Exit code where something got worse.
+pub const REGRESSED: u8 = 10;
+/// Exit code where storms cannot tell, and must (`--strict`).
+pub const INCONCLUSIVE: u8 = 12;
+/// Exit code where the sides cannot be compared, and must be (`--strict`).
+pub const INCOMPARABLE: u8 = 13;
 /// Exit code where a thing the user asked for is missing on this host.
 pub const MISSING: u8 = 77;
 /// Exit code of an interrupted run: 128 + SIGINT.

@@ -2,10 +2,13 @@
 
 mod cli;
 mod command;
+mod contender;
 mod duration;
+mod export;
 mod failure;
 mod host;
 mod interrupt;
+mod judging;
 mod nearest;
 mod progress;
 mod rows;
@@ -13,9 +16,11 @@ mod scenario;
 mod select;
 mod session;
 mod settings;
+mod sides;
 mod table;
 mod terminal;
 mod time;
+mod verdicts;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,6 +39,11 @@ fn main() -> ExitCode {
         Command::Doctor(args) => command::doctor::run(&args, &mut out),
         Command::List => command::list::run(&mut out),
         Command::Report(args) => command::report::run(&args, &mut out),
+        Command::Compare(args) => command::compare::run(&args, &mut out),
+        Command::Ab(args) => command::ab::run(*args, &mut out),
+        Command::Aa(args) => command::aa::run(*args, &mut out),
+        Command::History(args) => command::history::run(&args, &mut out),
+        Command::Baseline(args) => command::baseline::run(&args.command, &mut out),
         Command::Exec(args) => command::exec::run(*args, &mut out),
         Command::Image(command) => command::image::run(command, &mut out),
         Command::Clean => command::clean::run(&mut out),

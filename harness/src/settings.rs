@@ -92,6 +92,11 @@ pub struct Settings {
     #[arg(long, env = "BENCH_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
 
+    /// How comparisons are judged; in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing)]
+    pub compare: Option<results::compare::Rules>,
+
     /// Names of what was set by flag or environment, and so for this run alone.
     #[arg(skip)]
     #[serde(skip)]
@@ -168,6 +173,7 @@ impl Settings {
             kernel: self.kernel.or(other.kernel),
             seed: self.seed.or(other.seed),
             timeout: self.timeout.or(other.timeout),
+            compare: self.compare.or(other.compare),
             out: self.out.or(other.out),
             flags: self.flags,
         }

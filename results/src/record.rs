@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What became of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It reached what the storm waited for.
@@ -18,7 +18,7 @@ pub enum Outcome {
 }
 
 /// A row of `attempts.csv`. Absent times did not happen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attempt {
     /// Storm number, from 0; warm-up storms are numbered too and listed in `run.json`.
@@ -46,7 +46,7 @@ pub struct Attempt {
 }
 
 /// A row of `phases.csv`. The phases of an attempt tile start → ready.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Storm number.
@@ -64,7 +64,7 @@ pub struct Phase {
 }
 
 /// A row of `host.csv`: the host and the canary during one sampling interval.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostSample {
     /// End of the interval.
@@ -202,7 +202,7 @@ pub struct KsmSample {
 }
 
 /// `run.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Run {
     /// Version of the run folder's format; see [`SCHEMA_VERSION`].
     pub schema_version: u32,

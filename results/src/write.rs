@@ -29,7 +29,11 @@ pub fn write_all(path: &Path) -> Result<Summary, Error> {
     Ok(summary)
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+/// Writes `value` as indented JSON in one step.
+///
+/// # Errors
+/// What the system said.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(|refused| Error::Invalid { path: path.to_owned(), what: refused.to_string() })?;
     text.push(b'\n');

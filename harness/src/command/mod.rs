@@ -1,8 +1,13 @@
 //! One file per command. Each returns the exit code or why it could not do its work.
 
+pub mod aa;
+pub mod ab;
+pub mod baseline;
 pub mod clean;
+pub mod compare;
 pub mod doctor;
 pub mod exec;
+pub mod history;
 pub mod image;
 pub mod list;
 pub mod oci;

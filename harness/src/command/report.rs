@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use results::Summary;
 use results::claims::Verdict;
+use results::{LoadedRun, Summary};
 
 use crate::cli::ReportArgs;
 use crate::failure::Failure;
-use crate::table;
 use crate::terminal::{self, BOLD, YELLOW, paint};
+use crate::{export, sides, table};
 
 /// Reads each run and reports it.
 ///
@@ -18,6 +18,10 @@ use crate::terminal::{self, BOLD, YELLOW, paint};
 pub fn run(args: &ReportArgs, out: &mut impl Write) -> Result<u8, Failure> {
     for path in &args.runs {
         write(path, out)?;
+    }
+    if !args.export.is_empty() {
+        let runs = args.runs.iter().map(|path| LoadedRun::load(path)).collect::<Result<Vec<_>, _>>();
+        export::runs(&runs.map_err(sides::cannot)?, &args.export, out)?;
     }
     Ok(0)
 }

@@ -16,11 +16,10 @@ use crate::progress::Display;
 use crate::rows::FolderRows;
 use crate::scenario::{self, Resolved};
 use crate::session::Session;
-use crate::settings::Settings;
 use crate::{command, host, interrupt, select, terminal, time};
 
 /// Where runs go unless `--out` says otherwise.
-const RESULTS: &str = "bench-results";
+pub const RESULTS: &str = "bench-results";
 
 /// Carries out what the command line asks for.
 ///
@@ -36,7 +35,9 @@ pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     if args.dry_run {
         return dry_run(&resolved, &backends, &unavailable, out);
     }
-    carry_out(&resolved, asked_for, backends, unavailable, &settings, out)
+    let measured = measure(&resolved, asked_for, backends, unavailable, settings.out.clone())?;
+    let summary = command::report::write(&measured.path, out)?;
+    verdict(&summary, measured.completion, resolved.backends_named)
 }
 
 /// Splits off the backends this host has not what they need for; by name, each is required.
@@ -61,7 +62,8 @@ fn present(
     Ok((present, unavailable))
 }
 
-type Unavailable = BTreeMap<String, String>;
+/// Backends left out, with the reason.
+pub type Unavailable = BTreeMap<String, String>;
 
 /// Prints the plan as a file `bench run` takes, and what would run.
 fn dry_run(
@@ -84,20 +86,33 @@ fn dry_run(
     Ok(0)
 }
 
-fn carry_out(
+/// What was measured.
+pub struct Measured {
+    /// Its folder.
+    pub path: PathBuf,
+    /// How it ended.
+    pub completion: Completion,
+}
+
+/// Carries out a plan and writes its folder: `asked_out`, or a new one where it is `None`.
+///
+/// # Errors
+/// A folder that cannot be written, or a scenario that cannot be carried out.
+pub fn measure(
     resolved: &Resolved,
     asked_for: Vec<String>,
     backends: Vec<Box<dyn Backend>>,
     unavailable: Unavailable,
-    settings: &Settings,
-    out: &mut impl Write,
-) -> Result<u8, Failure> {
+    asked_out: Option<PathBuf>,
+) -> Result<Measured, Failure> {
     let session = Session::begin()?;
     let image = image(&resolved.plan.launch().image, &session.context.cache_dir)?;
     let mut run = describe(resolved, asked_for, unavailable, &session);
-    let path = path(settings, &run);
+    let named = asked_out.is_some();
+    let path = asked_out
+        .unwrap_or_else(|| results::default_path(Path::new(RESULTS), &run.began_at, &run.scenario, &run.id));
     let folder = RunFolder::create(&path, &run).map_err(|error| Failure::Cannot(error.to_string()))?;
-    if settings.out.is_none() {
+    if !named {
         point_latest(&path, &mut run);
     }
     let stop = Stop::new();
@@ -127,8 +142,7 @@ fn carry_out(
         Failure::Cannot(format!("{error}; what was measured until then is in {}", path.display()))
     })?;
     drop(session);
-    let summary = command::report::write(&path, out)?;
-    verdict(&summary, completion, resolved.backends_named)
+    Ok(Measured { path, completion })
 }
 
 /// The exit code of a run that came to an end.
@@ -197,13 +211,6 @@ fn host_of(
         host.insert("accelerator_chosen_by".into(), how.into());
     }
     host
-}
-
-fn path(settings: &Settings, run: &Run) -> PathBuf {
-    settings
-        .out
-        .clone()
-        .unwrap_or_else(|| results::default_path(Path::new(RESULTS), &run.began_at, &run.scenario, &run.id))
 }
 
 /// A run that cannot be pointed at is still a run.

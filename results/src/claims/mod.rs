@@ -16,7 +16,7 @@ use crate::folder::LoadedRun;
 use crate::summary::{Storms, Summary};
 
 /// What a run says of one claim.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Identifier of the claim.
     pub id: String,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What the evidence says of a claim.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "verdict", content = "why", rename_all = "lowercase")]
 pub enum Verdict {
     /// It holds.

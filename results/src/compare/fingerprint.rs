@@ -48,7 +48,7 @@ pub(super) fn add(all: &mut Fingerprint, run: &LoadedRun, backend: &str, config:
         _ => &[],
     };
     for key in HOST.iter().chain(of_family) {
-        insert(key, run.run.host.get(*key));
+        insert(&format!("host {key}"), run.run.host.get(*key));
     }
     if family == "vm" {
         let version = run.run.versions.get(EMULATOR).map(|version| Value::from(version.as_str()));
@@ -56,13 +56,13 @@ pub(super) fn add(all: &mut Fingerprint, run: &LoadedRun, backend: &str, config:
     }
     insert("scenario", Some(&Value::from(run.run.scenario.as_str())));
     for key in PLAN {
-        insert(key, run.run.plan.get(key));
+        insert(&format!("plan {key}"), run.run.plan.get(key));
     }
     insert("image", run.run.configs.get(config).and_then(|config| config.get("image")));
 }
 
 /// What differs, named with both values.
-pub(super) fn differences(base: &Fingerprint, head: &Fingerprint) -> Vec<String> {
+pub(crate) fn differences(base: &Fingerprint, head: &Fingerprint) -> Vec<String> {
     let none = BTreeSet::from(["none".to_owned()]);
     let keys: BTreeSet<&String> = base.keys().chain(head.keys()).collect();
     keys.into_iter()

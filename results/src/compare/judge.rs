@@ -183,12 +183,7 @@ impl Bounds {
 
 /// Storms a side that `metrics` tests at level `alpha` need to be able to find anything.
 pub fn needed_storms(metrics: usize, alpha: f64) -> usize {
-    needed_storms_for(|n| smallest_p(n, n) * metrics as f64, alpha)
-}
-
-/// The least n for which `smallest` is below `alpha`.
-pub fn needed_storms_for(smallest: impl Fn(usize) -> f64, alpha: f64) -> usize {
-    (2..200).find(|n| smallest(*n) < alpha).unwrap_or(200)
+    (2..200).find(|n| smallest_p(*n, *n) * (metrics as f64) < alpha).unwrap_or(200)
 }
 
 fn level(samples: &[Vec<f64>], n_attempts: usize, quantity: Quantity) -> Level {

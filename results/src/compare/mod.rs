@@ -14,7 +14,8 @@ mod side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use judge::{needed_storms, needed_storms_for};
+pub(crate) use fingerprint::differences;
+pub use judge::needed_storms;
 pub use quantity::Quantity;
 pub use rules::{Floor, FloorRule, IgnoreRule, Rules, matches};
 pub use side::{Group, RunRef, Side, StormSample};

@@ -115,7 +115,8 @@ impl Side {
             scenario: run.run.scenario.clone(),
             complete: run.run.complete,
         });
-        self.warnings.extend(run.warnings.iter().map(|warning| format!("run {}: {warning}", run.run.id)));
+        let said = run.warnings.iter().chain(&run.run.warnings);
+        self.warnings.extend(said.map(|warning| format!("run {}: {warning}", run.run.id)));
         for (backend, storms) in storms_of(run) {
             if only.is_some_and(|only| only != backend) {
                 continue;
@@ -244,8 +245,9 @@ pub(super) fn unit(base: &Side, head: &Side) -> Unit {
 
 /// What a reader should know.
 pub(super) fn notes(base: &Side, head: &Side, unit: Unit) -> Vec<String> {
-    let mut notes: Vec<String> = base.warnings.iter().chain(&head.warnings).cloned().collect();
     let one_session = base.runs == head.runs;
+    let of_head = head.warnings.iter().filter(|_| !one_session);
+    let mut notes: Vec<String> = base.warnings.iter().chain(of_head).cloned().collect();
     if !one_session && unit == Unit::Storm {
         notes.push(
             "base and head were measured in separate sessions, between which a host may drift: bench ab \

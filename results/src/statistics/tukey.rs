@@ -16,7 +16,7 @@ pub enum Label {
 }
 
 /// How many values are how far out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Outliers {
     /// Beyond 1.5 interquartile ranges, within 3.
     pub outside: usize,

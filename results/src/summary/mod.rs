@@ -19,7 +19,7 @@ pub use table::{Row, table};
 pub(crate) use measure::{Storms, storms_of};
 
 /// What a run says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Version of the run folder's format.
     pub schema_version: u32,
@@ -45,7 +45,7 @@ pub struct Summary {
 }
 
 /// How many attempts ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Outcomes {
     /// Reached what the storm waited for.
     pub ready: usize,
@@ -75,7 +75,7 @@ impl Outcomes {
 }
 
 /// One backend of a run. `counted + warmup + interrupted` are all its rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BackendSummary {
     /// Its name.
     pub backend: String,
@@ -101,7 +101,7 @@ pub struct BackendSummary {
 }
 
 /// One metric of one backend. All values in nanoseconds but the ratio.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MetricSummary {
     /// Attempts: observed and censored.
     pub n_attempts: usize,
@@ -124,7 +124,7 @@ pub struct MetricSummary {
 }
 
 /// One storm's value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StormValue {
     /// Its number.
     pub storm: u32,
@@ -135,7 +135,7 @@ pub struct StormValue {
 }
 
 /// One phase of one backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PhaseSummary {
     /// Its name.
     pub phase: String,

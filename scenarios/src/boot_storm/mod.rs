@@ -3,6 +3,7 @@
 mod plan;
 mod run;
 
+pub use crate::blocks::Interleave;
 pub use plan::{DEFAULT, Plan};
 pub use run::run;
 

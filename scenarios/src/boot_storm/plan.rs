@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::Interleave;
 use crate::storm::Arrival;
 use crate::{Error, HostSize, Launch};
 
@@ -26,6 +27,9 @@ pub struct Plan {
     pub warmup: u32,
     /// When attempts are due.
     pub arrival: Arrival,
+    /// How storms of the backends alternate.
+    #[serde(default)]
+    pub interleave: Interleave,
     /// For testing the harness: the launcher stops for this long in the middle of each storm.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stall_launcher_ms: u64,
@@ -33,7 +37,8 @@ pub struct Plan {
 
 impl Plan {
     /// Its own keys, beside those of [`Launch`].
-    pub(crate) const KEYS: &[&str] = &["instances", "storms", "warmup", "arrival", "stall_launcher_ms"];
+    pub(crate) const KEYS: &[&str] =
+        &["instances", "storms", "warmup", "arrival", "interleave", "stall_launcher_ms"];
 
     /// The default plan as it stands in its file, not sized to any host.
     ///

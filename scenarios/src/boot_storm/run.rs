@@ -22,7 +22,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
 }
 
 async fn storms(plan: &Plan, trial: &mut Trial<'_>) -> Result<(), Error> {
-    let turns = blocks(trial.contenders.len(), plan.warmup, plan.storms, plan.launch.seed);
+    let turns = blocks(trial.contenders.len(), plan.warmup, plan.storms, plan.launch.seed, plan.interleave);
     trial.run.warmup_storms = turns.iter().filter(|turn| turn.warmup).map(|turn| turn.storm).collect();
     let order: Vec<&str> = turns.iter().map(|turn| trial.contenders[turn.backend].name.as_str()).collect();
     trial.run.self_test.insert("storm_order".into(), json!(order));

@@ -11,7 +11,7 @@ use super::account::{Host, Sums};
 use super::plan::{Ksm, Plan};
 use super::until::Until;
 use super::{NAME, ksm};
-use crate::blocks::{Turn, blocks};
+use crate::blocks::{Interleave, Turn, blocks};
 use crate::storm::{Order, Storm};
 use crate::trial::{self, Trial};
 use crate::{Completion, Error, Progress, Stage, client};
@@ -29,7 +29,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
 }
 
 async fn grow_all(plan: &Plan, trial: &mut Trial<'_>, state_dir: &Path) -> Result<(), Error> {
-    let turns = blocks(trial.contenders.len(), 1, plan.storms, plan.launch.seed);
+    let turns = blocks(trial.contenders.len(), 1, plan.storms, plan.launch.seed, Interleave::Random);
     trial.run.warmup_storms = turns.iter().filter(|turn| turn.warmup).map(|turn| turn.storm).collect();
     let merging = match plan.ksm {
         Ksm::Leave => None,
