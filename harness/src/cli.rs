@@ -188,6 +188,10 @@ pub struct ExecArgs {
     #[arg(long, env = "BENCH_KERNEL", value_name = "FILE")]
     pub kernel: Option<PathBuf>,
 
+    /// Another OCI runtime to be found as oci:NAME; may be repeated
+    #[arg(long, env = "BENCH_RUNTIME", value_name = "NAME=PATH", value_delimiter = ',')]
+    pub runtime: Option<Vec<String>>,
+
     /// Deadline of the command, as 90s or 2m
     #[arg(long, env = "BENCH_TIMEOUT", value_name = "T")]
     pub timeout: Option<String>,

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::{duration, nearest, select};
 
 /// Options of a launch configuration.
-const KEYS: [&str; 8] = ["accel", "machine", "kernel", "qemu", "image", "memory", "cpus", "pids"];
+const KEYS: [&str; 9] = ["accel", "machine", "kernel", "qemu", "runtime", "image", "memory", "cpus", "pids"];
 
 /// One side.
 pub struct Contender {
@@ -40,6 +40,7 @@ impl Contender {
     pub fn parse(label: &str, text: &str, options: &vm::Options) -> Result<Contender, Failure> {
         let mut options = options.clone();
         let (mut image, mut limits, mut delay) = (None, Limits::default(), Duration::ZERO);
+        let mut runtimes = Vec::new();
         let mut words = text.split(',');
         let name = words.next().unwrap_or_default().trim();
         for word in words {
@@ -60,6 +61,7 @@ impl Contender {
                     })?;
                 }
                 "kernel" => options.kernel = Some(value.into()),
+                "runtime" => runtimes.push(value.to_owned()),
                 "image" => image = Some(value.to_owned()),
                 "memory" => {
                     limits.memory_bytes = Some(bytes(value).ok_or_else(|| number("size, as 512MiB"))?)
@@ -71,7 +73,7 @@ impl Contender {
                 other => return Err(bad(format!("sets nothing: {}", nearest::unknown("key", other, &KEYS)))),
             }
         }
-        let inner = select::backend(name, &options)?;
+        let inner = select::backend(name, &options, &runtimes)?;
         Ok(Contender {
             label: label.into(),
             text: text.into(),

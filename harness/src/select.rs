@@ -1,6 +1,7 @@
 //! From the names a user wrote to backends.
 
 use runtime::fake::FakeBackend;
+use runtime::oci::OciBackend;
 use runtime::{Backend, vm};
 
 use crate::failure::Failure;
@@ -9,14 +10,28 @@ use crate::nearest;
 /// A family that stands for one of its members.
 const FAMILIES: [(&str, &str); 1] = [("vm", "vm:direct")];
 
-/// The backends called `names`, in that order.
+/// Families that stand for those of their members that this host has what they need for.
+const FAMILIES_FOUND: [&str; 1] = ["oci"];
+
+/// The backends called `names`, in that order; `runtimes` are further OCI runtimes, `NAME=PATH`.
 ///
 /// # Errors
 /// A name that is no backend, with the nearest that is, or one given twice.
-pub fn backends(names: &[String], options: &vm::Options) -> Result<Vec<Box<dyn Backend>>, Failure> {
+pub fn backends(
+    names: &[String],
+    options: &vm::Options,
+    runtimes: &[String],
+) -> Result<Vec<Box<dyn Backend>>, Failure> {
     let mut chosen: Vec<Box<dyn Backend>> = Vec::new();
-    for name in names {
-        let backend = backend(name.trim(), options)?;
+    let mut wanted: Vec<Box<dyn Backend>> = Vec::new();
+    for name in names.iter().map(|name| name.trim()) {
+        if FAMILIES_FOUND.contains(&name) {
+            wanted.extend(found(name, options, runtimes)?);
+        } else {
+            wanted.push(backend(name, options, runtimes)?);
+        }
+    }
+    for backend in wanted {
         if chosen.iter().any(|other| other.id() == backend.id()) {
             return Err(Failure::Usage(format!("backend {} is asked for twice", backend.id())));
         }
@@ -25,11 +40,43 @@ pub fn backends(names: &[String], options: &vm::Options) -> Result<Vec<Box<dyn B
     Ok(chosen)
 }
 
+/// The members of a family that can run here.
+///
+/// # Errors
+/// Where none can, with what each lacks.
+fn found(family: &str, options: &vm::Options, runtimes: &[String]) -> Result<Vec<Box<dyn Backend>>, Failure> {
+    let mut lacking = Vec::new();
+    let mut members = known(options, runtimes)?;
+    members.retain(|member| member.id().split(':').next() == Some(family));
+    members.retain(|member| match missing(member.as_ref()) {
+        None => true,
+        Some(why) => {
+            lacking.push(format!("{}: {why}", member.id()));
+            false
+        }
+    });
+    if members.is_empty() {
+        return Err(Failure::Missing(format!("nothing of {family} can run here: {}", lacking.join("; "))));
+    }
+    Ok(members)
+}
+
+/// All backends there are.
+fn known(options: &vm::Options, runtimes: &[String]) -> Result<Vec<Box<dyn Backend>>, Failure> {
+    let mut known = runtime::backends(options);
+    for word in runtimes {
+        let backend = OciBackend::from_word(word).map_err(Failure::Usage)?;
+        known.retain(|other| other.id() != backend.id());
+        known.push(Box::new(backend));
+    }
+    Ok(known)
+}
+
 /// The backend called `name`.
 ///
 /// # Errors
 /// A name that is no backend, with the nearest that is.
-pub fn backend(name: &str, options: &vm::Options) -> Result<Box<dyn Backend>, Failure> {
+pub fn backend(name: &str, options: &vm::Options, runtimes: &[String]) -> Result<Box<dyn Backend>, Failure> {
     if let Some(script) = name.strip_prefix("fake") {
         // Hidden: for tests of this program.
         if script.is_empty() || script.starts_with(':') {
@@ -38,7 +85,7 @@ pub fn backend(name: &str, options: &vm::Options) -> Result<Box<dyn Backend>, Fa
         }
     }
     let id = FAMILIES.iter().find(|(family, _)| *family == name).map_or(name, |(_, id)| id);
-    let known = runtime::backends(options);
+    let known = known(options, runtimes)?;
     let ids: Vec<String> = known.iter().map(|backend| backend.id()).collect();
     known.into_iter().find(|backend| backend.id() == id).ok_or_else(|| {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();

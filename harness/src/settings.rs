@@ -16,7 +16,8 @@ pub const FILE: &str = "bench.toml";
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Backends to start instances with, or families of them (`vm` = vm:direct)
+    /// Backends to start instances with, or families of them (`vm` = vm:direct; `oci` = those
+    /// found)
     #[arg(long, env = "BENCH_ON", value_name = "BACKEND,…", value_delimiter = ',')]
     pub on: Option<Vec<String>>,
 
@@ -79,6 +80,10 @@ pub struct Settings {
     /// Kernel of virtual machines (found on the host where not given)
     #[arg(long, env = "BENCH_KERNEL", value_name = "FILE")]
     pub kernel: Option<PathBuf>,
+
+    /// Another OCI runtime to try as oci:NAME, or another place of one that is known; may be repeated
+    #[arg(long, env = "BENCH_RUNTIME", value_name = "NAME=PATH", value_delimiter = ',')]
+    pub runtime: Option<Vec<String>>,
 
     /// Seed of everything random
     #[arg(long, env = "BENCH_SEED", value_name = "S")]
@@ -171,6 +176,7 @@ impl Settings {
             accel: self.accel.or(other.accel),
             machine: self.machine.or(other.machine),
             kernel: self.kernel.or(other.kernel),
+            runtime: self.runtime.or(other.runtime),
             seed: self.seed.or(other.seed),
             timeout: self.timeout.or(other.timeout),
             compare: self.compare.or(other.compare),

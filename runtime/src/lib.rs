@@ -15,6 +15,7 @@ pub mod fake;
 mod footprint;
 pub mod image;
 pub mod network;
+pub mod oci;
 mod pidfd;
 pub mod process;
 mod program;
@@ -34,11 +35,13 @@ pub use program::{guest_program, guest_program_bytes};
 
 /// Every backend this program knows, with its default options.
 pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {
-    vec![
+    let mut backends: Vec<Box<dyn Backend>> = vec![
         Box::new(process::ProcessBackend),
         Box::new(container::ContainerBackend),
         Box::new(vm::DirectBackend::new(options.clone())),
         Box::new(vm::RestoreBackend::new(options.clone())),
         Box::new(vm::FloorBackend::new(options.clone())),
-    ]
+    ];
+    backends.extend(oci::names().map(|name| Box::new(oci::OciBackend::new(name, None)) as Box<dyn Backend>));
+    backends
 }

@@ -45,7 +45,7 @@ pub(crate) fn end(pidfd: BorrowedFd<'_>, what: &str, timeout: Duration) -> Resul
 ///
 /// # Errors
 /// Where it has not within `timeout`.
-fn await_end(pidfd: BorrowedFd<'_>, timeout: Duration) -> Result<(), Error> {
+pub(crate) fn await_end(pidfd: BorrowedFd<'_>, timeout: Duration) -> Result<(), Error> {
     let deadline_ns = crate::clock::now_ns() + timeout.as_nanos() as u64;
     loop {
         let left_ns = deadline_ns.saturating_sub(crate::clock::now_ns());

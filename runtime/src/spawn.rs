@@ -39,9 +39,27 @@ pub(crate) struct User {
     pub(crate) groups: Vec<libc::gid_t>,
 }
 
+/// A program to be executed by its path, in another mount namespace. By its path, because a script
+/// cannot be executed as an open file that closes on exec (execveat(2), "BUGS").
+pub(crate) struct Elsewhere<'a> {
+    /// A mount namespace (`/proc/PID/ns/mnt`), which becomes the child's.
+    pub(crate) mounts: BorrowedFd<'a>,
+    /// The program's absolute path in it.
+    pub(crate) path: &'a CStr,
+    /// As of [`Program`].
+    pub(crate) argv: &'a [CString],
+    /// As of [`Program`].
+    pub(crate) env: &'a [CString],
+    /// As of [`Program`].
+    pub(crate) fds: &'a [BorrowedFd<'a>],
+}
+
 /// Everything the child touches, made before it exists.
 struct Child {
+    mounts: Option<c_int>,
     file: c_int,
+    path: *const c_char,
+    flags: c_int,
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
     fds: Vec<OwnedFd>,
@@ -56,19 +74,51 @@ struct Child {
 /// # Errors
 /// What clone(2) or the child's steps up to execveat(2) answered.
 pub(crate) fn spawn(program: &Program<'_>) -> io::Result<OwnedFd> {
-    debug_assert!((3..=MAX_FDS).contains(&program.fds.len()));
-    let fds =
-        program.fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE).map_err(io::Error::from));
-    let mut child = Child {
+    start(Child {
+        mounts: None,
         file: program.file.as_raw_fd(),
+        path: c"".as_ptr(),
+        flags: libc::AT_EMPTY_PATH,
         argv: pointers(program.argv),
         env: pointers(program.env),
-        fds: fds.collect::<io::Result<_>>()?,
+        fds: aside(program.fds)?,
         user: program.user.cloned(),
-        // SAFETY: always succeeds (getpid(2)).
-        parent: unsafe { libc::getpid() },
+        parent: own_pid(),
         errno: 0,
-    };
+    })
+}
+
+/// [`spawn`] in another mount namespace.
+///
+/// # Errors
+/// As [`spawn`].
+pub(crate) fn spawn_elsewhere(program: &Elsewhere<'_>) -> io::Result<OwnedFd> {
+    start(Child {
+        mounts: Some(program.mounts.as_raw_fd()),
+        file: libc::AT_FDCWD,
+        path: program.path.as_ptr(),
+        flags: 0,
+        argv: pointers(program.argv),
+        env: pointers(program.env),
+        fds: aside(program.fds)?,
+        user: None,
+        parent: own_pid(),
+        errno: 0,
+    })
+}
+
+fn own_pid() -> libc::pid_t {
+    // SAFETY: always succeeds (getpid(2)).
+    unsafe { libc::getpid() }
+}
+
+/// Copies of the descriptors, out of the way of the numbers they will get.
+fn aside(fds: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
+    debug_assert!((3..=MAX_FDS).contains(&fds.len()));
+    fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE).map_err(io::Error::from)).collect()
+}
+
+fn start(mut child: Child) -> io::Result<OwnedFd> {
     let mut stack = vec![0u8; STACK_BYTES];
     let top = stack.as_mut_ptr_range().end.map_addr(|address| address & !0xf);
     let mut pidfd: RawFd = -1;
@@ -144,6 +194,9 @@ unsafe fn become_program(child: &Child) -> Option<()> {
             *libc::__errno_location() = libc::ECHILD;
             return None;
         }
+        if let Some(mounts) = child.mounts {
+            done(libc::setns(mounts, libc::CLONE_NEWNS))?;
+        }
         for (number, fd) in child.fds.iter().enumerate() {
             done(libc::dup2(fd.as_raw_fd(), number as c_int))?;
         }
@@ -158,10 +211,10 @@ unsafe fn become_program(child: &Child) -> Option<()> {
         libc::syscall(
             libc::SYS_execveat,
             child.file,
-            c"".as_ptr(),
+            child.path,
             child.argv.as_ptr(),
             child.env.as_ptr(),
-            libc::AT_EMPTY_PATH,
+            child.flags,
         );
     }
     None

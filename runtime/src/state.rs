@@ -10,7 +10,7 @@ mod setting;
 mod tests;
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,10 @@ impl RunState {
                 .mode(0o700)
                 .create(&dir)
                 .map_err(Error::system(format!("make the folder {}", dir.display())))?;
-            if let Some(lock) = lock_own(&dir)? {
+            if let Some(mut lock) = lock_own(&dir)? {
+                // For `clean`, which tells by it a living run from one whose children are still dying.
+                write!(lock, "{}", std::process::id())
+                    .map_err(Error::system(format!("write {}", dir.join("lock").display())))?;
                 return Ok(RunState { host, run_id: run_id.to_owned(), dir, _lock: lock });
             }
         }
@@ -80,6 +83,12 @@ impl Drop for RunState {
         // Nobody is left to hear of a failure; `bench clean` finds what remains.
         let _ = self.host.remove_run(&self.run_id);
     }
+}
+
+/// Name of the source of mounts that processes of run `run_id` see in a mount namespace of theirs:
+/// whoever sees it belongs to the run, and is ended with it.
+pub(crate) fn mount_source(run_id: &str) -> String {
+    format!("bench:{run_id}")
 }
 
 /// Ends and removes what dead runs of this user have left, and says each thing removed in a

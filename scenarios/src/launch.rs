@@ -35,6 +35,9 @@ pub struct Launch {
     /// Guest kernel; found where absent.
     #[serde(default)]
     pub kernel: Option<PathBuf>,
+    /// Further OCI runtimes, `NAME=PATH` each, or other places of those that are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtime: Vec<String>,
     /// Memory limit of an instance in bytes; for a VM the size of its RAM.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -59,6 +62,7 @@ impl Launch {
         "accel",
         "machine",
         "kernel",
+        "runtime",
         "memory_bytes",
         "cpus",
         "pids",
@@ -100,6 +104,10 @@ impl Launch {
         }
         if !self.command.is_empty() && self.workload != "command" {
             return bad("command", format!("given, but the workload is {:?}", self.workload));
+        }
+        for word in &self.runtime {
+            runtime::oci::OciBackend::from_word(word)
+                .map_err(|problem| Error::Plan { key: "runtime", problem })?;
         }
         self.parsed_workload()?;
         self.vm_options()?;

@@ -33,6 +33,7 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
         accel: args.accel,
         machine: args.machine,
         kernel: args.kernel,
+        runtime: args.runtime,
         timeout: args.timeout,
         ..Settings::default()
     };
@@ -41,7 +42,11 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
         None => TIMEOUT,
         Some(text) => duration::parse(text).map_err(Failure::Usage)?,
     };
-    let backend = select::backend(&args.backend, &scenario::vm_options(&settings)?)?;
+    let backend = select::backend(
+        &args.backend,
+        &scenario::vm_options(&settings)?,
+        settings.runtime.as_deref().unwrap_or_default(),
+    )?;
     if let Some(why) = select::missing(backend.as_ref()) {
         return Err(Failure::Missing(format!("{} cannot run here: {why}", backend.id())));
     }

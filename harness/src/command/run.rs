@@ -29,7 +29,7 @@ pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let settings = args.settings.clone().or_file(Path::new("."))?;
     let resolved = scenario::resolve(&args, &settings, &host::size())?;
     let options = resolved.plan.launch().vm_options().map_err(|error| Failure::Usage(error.to_string()))?;
-    let backends = select::backends(&resolved.plan.launch().on, &options)?;
+    let backends = select::backends(&resolved.plan.launch().on, &options, &resolved.plan.launch().runtime)?;
     let asked_for: Vec<String> = backends.iter().map(|backend| backend.id()).collect();
     let (backends, unavailable) = present(backends, resolved.backends_named)?;
     if args.dry_run {

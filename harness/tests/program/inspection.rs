@@ -9,7 +9,7 @@ use crate::{bench, say};
 fn list_names_everything_there_is() {
     let said = say("list");
     assert_eq!(said.code, Some(0));
-    for name in ["boot-storm", "process", "container", "vm:direct", "http", "memory=SIZE"] {
+    for name in ["boot-storm", "process", "container", "oci:runc", "vm:direct", "http", "memory=SIZE"] {
         assert!(
             said.out.lines().any(|line| line.split_whitespace().next() == Some(name)),
             "{name}: {said:?}"

@@ -3,8 +3,10 @@
 //! It is PID 1 of a VM, the entry process of a container, or a plain process:
 //!
 //! ```text
-//! guest fd:3 PLAN        speak on an inherited descriptor
-//! guest port:e9 PLAN     speak on an I/O port (QEMU's isa-debugcon), as PID 1 of a VM
+//! guest fd:3 PLAN              speak on an inherited descriptor
+//! guest own-clock:fd:1 PLAN    the same, on a kernel that is not the host's
+//! guest unix:PATH PLAN         speak on a socket of the host that is found inside
+//! guest port:e9 PLAN           speak on an I/O port (QEMU's isa-debugcon), as PID 1 of a VM
 //! ```
 //!
 //! Its very first act is to say `ready`; everything else, even reading its plan, comes after.
@@ -28,7 +30,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         (index < argc).then(|| unsafe { CStr::from_ptr(*argv.add(index as usize)) })
     };
     let Some(channel) = argument(1).and_then(|word| Channel::open(word.to_bytes())) else {
-        eprintln!("guest: usage: guest fd:N|port:HEX PLAN");
+        eprintln!("guest: usage: guest [own-clock:]fd:N|[own-clock:]unix:PATH|port:HEX PLAN");
         return 2;
     };
     channel.ready();

@@ -143,14 +143,10 @@ impl Hierarchies {
         self.roots().into_iter().map(place).collect()
     }
 
-    /// Folders below which groups of runs are, for those who look for leftovers.
+    /// Folders below which groups of runs are, for those who look for leftovers: of every hierarchy,
+    /// since OCI runtimes make groups in the named ones too.
     pub fn roots(&self) -> Vec<&Path> {
-        let named = |name: &str| name.starts_with("name=");
-        let v1 = self.v1.iter().filter(|(name, root)| {
-            // A named hierarchy has no controllers and is its owner's; no group of ours is ever there.
-            !named(name) && !self.v1.iter().any(|(other, at)| at == root && named(other))
-        });
-        let mut roots: Vec<&Path> = v1.map(|(_, root)| root.as_path()).collect();
+        let mut roots: Vec<&Path> = self.v1.iter().map(|(_, root)| root.as_path()).collect();
         roots.extend(self.v2.as_deref());
         roots.sort();
         roots.dedup();
@@ -205,7 +201,7 @@ mod tests {
         assert_eq!(hybrid.place(&devices::Devices), place("/sys/fs/cgroup/unified", Version::V2));
         assert_eq!(hybrid.tracking(), place("/sys/fs/cgroup/unified", Version::V2));
         assert_eq!(hybrid.clone().without_v2().tracking(), place("/sys/fs/cgroup/memory", Version::V1));
-        assert_eq!(hybrid.roots().len(), 3);
+        assert_eq!(hybrid.roots().len(), 4);
     }
 
     #[test]

@@ -6,13 +6,17 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{check_private, open_lock};
+use super::{check_private, mount_source, open_lock};
 use crate::Error;
 use crate::cgroup::{TOP, end_folder};
+
+/// How long the children of a dead run may hold its lock.
+const DYING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where runs have something.
 #[derive(Debug, Clone)]
@@ -61,10 +65,19 @@ impl Host {
     fn clean_run(&self, run_id: &OsStr) -> Result<Vec<String>, Error> {
         let dir = self.root.join(run_id);
         let Some(lock) = open_lock(&dir)? else { return Ok(Vec::new()) };
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => self.remove_run(run_id),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Vec::new()),
-            Err(errno) => Err(Error::system(format!("lock {}", dir.join("lock").display()))(errno)),
+        let deadline = Instant::now() + DYING_TIMEOUT;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return self.remove_run(run_id),
+                Err(rustix::io::Errno::WOULDBLOCK) if is_living(&dir) || Instant::now() > deadline => {
+                    return Ok(Vec::new());
+                }
+                // A child that has not executed yet holds the lock of its dead parent.
+                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+                Err(errno) => {
+                    return Err(Error::system(format!("lock {}", dir.join("lock").display()))(errno));
+                }
+            }
         }
     }
 
@@ -72,6 +85,7 @@ impl Host {
     pub(super) fn remove_run(&self, run_id: impl AsRef<OsStr>) -> Result<Vec<String>, Error> {
         let run_id = run_id.as_ref();
         let mut removed = Vec::new();
+        removed.extend(end_strays(&mount_source(&run_id.to_string_lossy())));
         for root in &self.hierarchies {
             removed.extend(end_group(&root.join(TOP).join(run_id))?);
         }
@@ -108,6 +122,13 @@ impl Host {
     }
 }
 
+/// Whether the process that wrote its number into the lock is there (or another of that number: then
+/// the run counts as living, as it does while nothing is written yet).
+fn is_living(dir: &Path) -> bool {
+    let text = fs::read_to_string(dir.join("lock")).unwrap_or_default();
+    text.parse::<u32>().map_or(true, |pid| Path::new("/proc").join(pid.to_string()).exists())
+}
+
 /// Kills what is in the group and removes it; `None` where it does not exist.
 fn end_group(group: &Path) -> Result<Option<String>, Error> {
     if !group.is_dir() {
@@ -121,6 +142,32 @@ fn end_group(group: &Path) -> Result<Option<String>, Error> {
         many => format!("killed {many} processes and "),
     };
     Ok(Some(format!("{killed}removed the cgroup {}", group.display())))
+}
+
+/// Kills every process in whose mount namespace something is mounted from `source`: a runtime's own
+/// processes, which are in no group of ours.
+fn end_strays(source: &str) -> Option<String> {
+    let mut killed = 0;
+    // Twice: one seen the first time may have had a child since.
+    for _ in 0..2 {
+        for entry in fs::read_dir("/proc").ok()?.flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { continue };
+            let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else {
+                continue;
+            };
+            // Read after the descriptor is held, so that both are of the same process.
+            let mounts = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
+            let is_ours = |line: &str| {
+                line.split_once(" - ").and_then(|(_, right)| right.split(' ').nth(1)) == Some(source)
+            };
+            if pid != rustix::process::getpid() && mounts.lines().any(is_ours) {
+                let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+                killed += 1;
+            }
+        }
+    }
+    (killed > 0).then(|| format!("killed {killed} processes that saw the mount {source}"))
 }
 
 fn count_members(group: &Path) -> usize {

@@ -1,6 +1,8 @@
-//! The way out: an inherited descriptor, or an I/O port of the virtual machine.
+//! The way out: an inherited descriptor, a socket of the host, or an I/O port of the virtual machine.
 
 use std::ffi::c_int;
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use guest::Message;
@@ -8,6 +10,8 @@ use guest::Message;
 /// Where messages go.
 pub struct Channel {
     way: Way,
+    /// Whether the clock is the host's.
+    shares_clock: bool,
     // One message at a time, whichever thread sends it.
     turn: Mutex<()>,
 }
@@ -18,11 +22,17 @@ enum Way {
 }
 
 impl Channel {
-    /// Reads `fd:N` or `port:HEX`.
+    /// Reads `fd:N`, `unix:PATH` or `port:HEX`; the first two with `own-clock:` in front where the
+    /// kernel is not the host's.
     pub fn open(word: &[u8]) -> Option<Channel> {
         let word = std::str::from_utf8(word).ok()?;
+        let (own_clock, word) = match word.strip_prefix("own-clock:") {
+            Some(word) => (true, word),
+            None => (false, word),
+        };
         let way = match word.split_once(':')? {
             ("fd", number) => Way::Descriptor(number.parse().ok()?),
+            ("unix", path) => Way::Descriptor(UnixStream::connect(path).ok()?.into_raw_fd()),
             ("port", number) => Way::Port(u16::from_str_radix(number, 16).ok()?),
             _ => return None,
         };
@@ -32,7 +42,8 @@ impl Channel {
                 return None;
             }
         }
-        Some(Channel { way, turn: Mutex::new(()) })
+        let shares_clock = !own_clock && !matches!(way, Way::Port(_));
+        Some(Channel { way, shares_clock, turn: Mutex::new(()) })
     }
 
     /// Whether this is the inside of a virtual machine, with a kernel and clock of its own.
@@ -42,7 +53,7 @@ impl Channel {
 
     /// Says `ready`, with the time where the host's clock is shared.
     pub fn ready(&self) {
-        let clock_ns = (!self.is_machine()).then(now_ns);
+        let clock_ns = self.shares_clock.then(now_ns);
         self.send(&Message::Ready { clock_ns });
     }
 

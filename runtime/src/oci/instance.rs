@@ -1,0 +1,204 @@
+//! A running container of a runtime, ended through it and looked after where it fails to.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Runtime;
+use super::command;
+use crate::{Error, Exit, Footprint, Instance};
+
+/// How long a command of the runtime may take that ends something.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often and how long after each other it is asked again to kill a container it does not know yet.
+const KILL_TRIES: u32 = 5;
+const KILL_PAUSE: Duration = Duration::from_millis(100);
+/// How long the runtime may take to go once its container was killed.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Container {
+    pub(super) runtime: Arc<Runtime>,
+    /// What the runtime knows it as.
+    pub(super) id: String,
+    /// Of `run`, which stays until the container ends.
+    pub(super) pidfd: OwnedFd,
+    pub(super) pid: i32,
+    /// Where its service is reached through a socket that was passed.
+    pub(super) service: Option<SocketAddr>,
+    pub(super) uses_host_network: bool,
+    pub(super) parts: Parts,
+    pub(super) ended: bool,
+}
+
+/// What of an instance is on the host besides its processes.
+pub(super) struct Parts {
+    /// Its folder on the stage.
+    pub(super) folder: PathBuf,
+    /// Its root file system, where it has one of its own mounted.
+    pub(super) mount: Option<PathBuf>,
+    /// Its cgroups, whether or not they exist (yet).
+    pub(super) cgroups: Vec<PathBuf>,
+}
+
+impl Container {
+    /// Ends it through the runtime, and where that does not help by killing the runtime.
+    fn end(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.ended {
+            return problems;
+        }
+        let runtime = self.runtime.clone();
+        let is_over = |timeout| crate::pidfd::await_end(self.pidfd.as_fd(), timeout).is_ok();
+        if !is_over(Duration::ZERO) {
+            let kill = || {
+                let done = runtime.carry_out(&["kill", &self.id, "KILL"], COMMAND_TIMEOUT)?;
+                done.succeeded("kill")
+            };
+            let mut killed = kill();
+            // The container may be ready before its runtime has noted that it is.
+            for _ in 0..KILL_TRIES {
+                if killed.is_ok() || is_over(KILL_PAUSE) {
+                    break;
+                }
+                killed = kill();
+            }
+            // It may have ended by itself meanwhile; there is nothing to kill then.
+            let gone = match &killed {
+                Ok(_) => is_over(END_TIMEOUT),
+                Err(_) => is_over(Duration::ZERO),
+            };
+            if !gone {
+                let why = match killed {
+                    Ok(_) => format!("it was still there {END_TIMEOUT:?} after its kill command"),
+                    Err(error) => error.to_string(),
+                };
+                problems.push(format!("it had to be killed itself ({why})"));
+            }
+        }
+        if !is_over(Duration::ZERO) {
+            // With its children, while its number cannot be anybody else's.
+            command::end_group(self.pid);
+        }
+        if let Err(error) = crate::pidfd::end(self.pidfd.as_fd(), "a runtime", END_TIMEOUT) {
+            problems.push(error.to_string());
+        }
+        self.ended = true;
+        problems
+    }
+
+    /// Removes what the runtime should have removed, and says what that was.
+    fn remove(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.runtime.knows(&self.id) {
+            let deleted = self.runtime.carry_out(&["delete", "--force", &self.id], COMMAND_TIMEOUT);
+            match deleted.and_then(|done| done.succeeded("delete")) {
+                Ok(_) if !self.runtime.knows(&self.id) => {}
+                Ok(_) => problems.push("its state of the container was left behind and removed".into()),
+                Err(error) => problems.push(format!("its state of the container was removed ({error})")),
+            }
+            self.runtime.forget(&self.id);
+        }
+        for cgroup in self.parts.cgroups.iter().filter(|cgroup| cgroup.is_dir()) {
+            problems.push(match crate::cgroup::end_folder(cgroup) {
+                Ok(()) => format!("the cgroup {} was left behind and removed", cgroup.display()),
+                Err(error) => error.to_string(),
+            });
+        }
+        problems.extend(self.runtime.clear(&self.parts).err().map(|error| error.to_string()));
+        problems
+    }
+}
+
+impl Instance for Container {
+    fn service(&self, guest_port: u16) -> Option<SocketAddr> {
+        self.service.or_else(|| self.uses_host_network.then(|| (Ipv4Addr::LOCALHOST, guest_port).into()))
+    }
+
+    /// Of the container's processes and of the runtime's own that stay with it.
+    fn memory(&self) -> Result<Footprint, Error> {
+        let mut total = Footprint::default();
+        let mut pids = descendants(self.pid);
+        for cgroup in &self.parts.cgroups {
+            let list = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+            pids.extend(list.lines().filter_map(|line| line.parse::<i32>().ok()));
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        let mut found = 0;
+        let mut first_error = None;
+        for pid in pids {
+            match crate::footprint::of_process(pid) {
+                Ok(one) => {
+                    found += 1;
+                    add(&mut total, &one);
+                }
+                // A short-lived child of the runtime.
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) if found == 0 => Err(error),
+            _ => Ok(Footprint { cgroup_bytes: self.runtime.charged_bytes(&self.parts), ..total }),
+        }
+    }
+
+    fn pause(&mut self) -> Result<(), Error> {
+        let done = self.runtime.carry_out(&["pause", &self.id], COMMAND_TIMEOUT)?;
+        done.succeeded("pause").map(drop)
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        let done = self.runtime.carry_out(&["resume", &self.id], COMMAND_TIMEOUT)?;
+        done.succeeded("resume").map(drop)
+    }
+
+    fn stop(&mut self) -> Result<Exit, Error> {
+        let mut problems = self.end();
+        problems.extend(self.remove());
+        if problems.is_empty() {
+            return Ok(Exit::Signal(libc::SIGKILL));
+        }
+        Err(Error::Invalid(format!("{}: {}", self.runtime.profile.name, problems.join("; "))))
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Nobody is left to hear of a failure; the end of the run and `bench clean` remain.
+        if !self.ended || self.parts.folder.exists() {
+            let _ = self.stop();
+        }
+    }
+}
+
+fn add(total: &mut Footprint, one: &Footprint) {
+    let sum = |left: Option<u64>, right: Option<u64>| match (left, right) {
+        (None, None) => None,
+        (left, right) => Some(left.unwrap_or(0) + right.unwrap_or(0)),
+    };
+    total.rss_bytes = sum(total.rss_bytes, one.rss_bytes);
+    total.pss_bytes = sum(total.pss_bytes, one.pss_bytes);
+    total.private_bytes = sum(total.private_bytes, one.private_bytes);
+    total.virtual_bytes = sum(total.virtual_bytes, one.virtual_bytes);
+}
+
+/// A process and all it has started (proc(5), /proc/PID/task/TID/children).
+fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(pid) = found.get(at).copied() {
+        at += 1;
+        let Ok(tasks) = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else {
+            continue;
+        };
+        for task in tasks.flatten() {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
+        }
+    }
+    found
+}
