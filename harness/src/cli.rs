@@ -137,6 +137,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub settings: Settings,
 
+    /// As few repetitions as still answer the question
+    #[arg(long)]
+    pub quick: bool,
+
     /// Print the plan and what would be run, and run nothing
     #[arg(long)]
     pub dry_run: bool,

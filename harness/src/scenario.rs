@@ -26,12 +26,16 @@ pub struct Resolved {
 /// # Errors
 /// A scenario, key or value that does not exist, with the nearest that does.
 pub fn resolve(args: &RunArgs, settings: &Settings, host: &HostSize) -> Result<Resolved, Failure> {
-    let (default, mut chosen, file) = if args.scenario.ends_with(".toml") {
+    let (mut default, mut chosen, file) = if args.scenario.ends_with(".toml") {
         read(Path::new(&args.scenario), host)?
     } else {
         let (plan, chosen) = Plan::sized_for(&args.scenario, host).map_err(|error| named(error, "run"))?;
         (plan, chosen, Table::new())
     };
+    if args.quick {
+        default.quicken();
+        chosen.push(format!("quick: {}", default.would_do()));
+    }
     check_names(settings)?;
     let mut changes = settings.changes()?;
     if !args.command.is_empty() {

@@ -33,6 +33,22 @@ pub struct Settings {
     #[arg(long, env = "BENCH_WARMUP", value_name = "W")]
     pub warmup: Option<u32>,
 
+    /// storm-sweep: attempts in a storm
+    #[arg(long, env = "BENCH_SIZES", value_name = "N,…", value_delimiter = ',')]
+    pub sizes: Option<Vec<u32>>,
+
+    /// storm-sweep: processors the instances may use (0 = all)
+    #[arg(long, env = "BENCH_CORES", value_name = "N,…", value_delimiter = ',')]
+    pub cores: Option<Vec<u32>>,
+
+    /// storm-sweep: when attempts are due, several to compare
+    #[arg(long, env = "BENCH_ARRIVALS", value_name = "A,…", value_delimiter = ',')]
+    pub arrivals: Option<Vec<String>>,
+
+    /// storm-sweep: shared image and warm cache, own images and cold cache
+    #[arg(long, env = "BENCH_IMAGES", value_name = "shared|own,…", value_delimiter = ',')]
+    pub images: Option<Vec<String>>,
+
     /// density: grow until N instances, failure, or free=10%
     #[arg(long, env = "BENCH_UNTIL", value_name = "N|failure|free=P%")]
     pub until: Option<String>,
@@ -53,7 +69,7 @@ pub struct Settings {
     #[arg(long, env = "BENCH_KSM", value_name = "leave|compare")]
     pub ksm: Option<String>,
 
-    /// What of the host may be switched for the run and is put back: ksm
+    /// What of the host may be switched for the run and is put back: ksm, drop-caches
     #[arg(long, env = "BENCH_ALLOW", value_name = "WHAT,…", value_delimiter = ',')]
     pub allow: Option<Vec<String>>,
 
@@ -164,6 +180,10 @@ impl Settings {
             instances: self.instances.or(other.instances),
             storms: self.storms.or(other.storms),
             warmup: self.warmup.or(other.warmup),
+            sizes: self.sizes.or(other.sizes),
+            cores: self.cores.or(other.cores),
+            arrivals: self.arrivals.or(other.arrivals),
+            images: self.images.or(other.images),
             until: self.until.or(other.until),
             steps: self.steps.or(other.steps),
             requests: self.requests.or(other.requests),

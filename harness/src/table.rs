@@ -31,6 +31,73 @@ pub fn table(summary: &Summary) -> Table {
     table
 }
 
+/// Heads of the sweep's table.
+const SWEEP_HEADS: [&str; 9] = [
+    "backend",
+    "cores",
+    "arrival",
+    "images",
+    "storm of",
+    "starts/core",
+    "due → there p50 [95 %]",
+    "per second",
+    "canary",
+];
+
+/// A row a point of the sweep, and the knee of each curve in a sentence.
+pub fn sweep(summary: &Summary) -> Option<(Table, Vec<String>)> {
+    if summary.sweep.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(SWEEP_HEADS);
+    let mut knees = Vec::new();
+    for curve in &summary.sweep {
+        for point in &curve.points {
+            let missed = match point.missed {
+                0 => String::new(),
+                missed => format!(" ({missed} of {} missed)", point.attempts),
+            };
+            table.add_row([
+                curve.backend.clone(),
+                curve.cores.to_string(),
+                curve.arrival.clone(),
+                curve.images.clone(),
+                format!("{}{missed}", point.instances),
+                format!("{:.1}", point.starts_per_core),
+                interval(&point.from_due_ns, duration).unwrap_or_else(|| "–".into()),
+                point.per_s.value.map_or_else(|| "–".into(), |per_s| format!("{per_s:.1}")),
+                point.canary_slowdown.map_or_else(|| "–".into(), ratio),
+            ]);
+        }
+        let name =
+            format!("{} on {} cores, {}, {} images", curve.backend, curve.cores, curve.arrival, curve.images);
+        knees.push(match interval(&curve.knee_starts_per_core, |starts| format!("{starts:.2}")) {
+            Some(knee) => format!("{name}: knee at {knee} starts per core"),
+            None => format!("{name}: no knee: {}", curve.knee_starts_per_core.reason),
+        });
+    }
+    for model in &summary.sweep_models {
+        if let Some(error) = model.held_out_error_ratio {
+            knees.push(format!(
+                "model: {}: by starts per core alone, {} cores are predicted from fewer with an error of {:.0} %",
+                model.backend,
+                model.from_cores,
+                error * 100.0
+            ));
+        }
+    }
+    for column in 4..9 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    Some((table, knees))
+}
+
 /// A row an accounting method, a column a backend: what one more instance costs in memory.
 pub fn density(summary: &Summary) -> Option<Table> {
     let all = &summary.density;

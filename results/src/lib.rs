@@ -16,6 +16,7 @@ pub mod report;
 pub mod statistics;
 pub mod stress;
 pub mod summary;
+pub mod sweep;
 pub mod text;
 pub mod trace;
 mod write;

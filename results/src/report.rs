@@ -7,8 +7,9 @@ use crate::chart::Chart;
 use crate::claims::{Finding, Verdict};
 use crate::density;
 use crate::folder::LoadedRun;
+use crate::statistics::Estimate;
 use crate::summary::{Row, Summary, table};
-use crate::text::escape;
+use crate::text::{duration, escape, percent, ratio};
 
 /// The page.
 pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
@@ -24,9 +25,13 @@ pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
     page.push_str(&head(run, summary));
     page.push_str("<h2>Claims</h2>\n");
     summary.claims.iter().for_each(|finding| page.push_str(&claim(finding)));
-    page.push_str("<h2>Results</h2>\n");
-    page.push_str(&results(summary));
+    if summary.sweep.is_empty() {
+        // Medians over storms of all sizes together would say nothing.
+        page.push_str("<h2>Results</h2>\n");
+        page.push_str(&results(summary));
+    }
     page.push_str(&density(summary));
+    page.push_str(&sweep(summary));
     page.push_str("<h2>Charts</h2>\n");
     for chart in charts {
         page.push_str(&format!(
@@ -104,6 +109,63 @@ fn results(summary: &Summary) -> String {
          which are not counted.</p>\n",
         summary.attempts
     );
+    html
+}
+
+fn sweep(summary: &Summary) -> String {
+    if summary.sweep.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<h2>Storms by size</h2>\n<div class=\"wide\"><table><tr><th>backend</th><th>cores</th><th>arrival</th>\
+         <th>images</th><th>storm of</th><th>starts per core</th><th>due → there (median)</th><th>start → there \
+         (median)</th><th>a second</th><th>missed</th><th>canary</th><th>waiting for CPU</th></tr>\n",
+    );
+    let range = |estimate: &Estimate| match (estimate.value, estimate.low, estimate.high) {
+        (Some(value), Some(low), Some(high)) => {
+            format!("{} [{}, {}]", duration(value), duration(low), duration(high))
+        }
+        (Some(value), ..) => duration(value),
+        _ => "–".into(),
+    };
+    let dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
+    for curve in &summary.sweep {
+        for point in &curve.points {
+            let cells = [
+                curve.backend.clone(),
+                curve.cores.to_string(),
+                curve.arrival.clone(),
+                curve.images.clone(),
+                point.instances.to_string(),
+                format!("{:.1}", point.starts_per_core),
+                range(&point.from_due_ns),
+                range(&point.from_started_ns),
+                dash(point.per_s.value.map(|per_s| format!("{per_s:.1}"))),
+                format!("{} of {}", point.missed, point.attempts),
+                dash(point.canary_slowdown.map(ratio)),
+                dash(point.psi_cpu_ratio.map(percent)),
+            ];
+            html.push_str("<tr>");
+            cells.iter().for_each(|cell| _ = write!(html, "<td>{}</td>", escape(cell)));
+            html.push_str("</tr>\n");
+        }
+    }
+    html.push_str("</table></div>\n");
+    for model in summary.sweep_models.iter().filter(|model| !model.predicted_ns.is_empty()) {
+        let predicted: Vec<String> =
+            model.predicted_ns.iter().map(|(cores, ns)| format!("{cores} cores {}", duration(*ns))).collect();
+        let error = match model.held_out_error_ratio {
+            Some(error) => format!("its median error on held-out points is {}", percent(error)),
+            None => "it could not be checked: only one number of cores was measured".into(),
+        };
+        let _ = writeln!(
+            html,
+            "<p class=\"dim\">Model, not measured: {}, a storm of {} by starts per core alone: {}; {error}.</p>",
+            escape(&model.backend),
+            model.instances,
+            escape(&predicted.join(", "))
+        );
+    }
     html
 }
 

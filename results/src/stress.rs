@@ -54,6 +54,17 @@ pub fn baseline(run: &LoadedRun, measure: Measure) -> Option<f64> {
     quantile(&sorted(idle.filter_map(|sample| measure.of(sample)).collect()), 0.5)
 }
 
+/// Median of one storm's samples; for the canary as a multiple of that between storms.
+pub fn of_storm(run: &LoadedRun, measure: Measure, storm: u32) -> Option<f64> {
+    let unit = match measure {
+        Measure::CanarySlowdown => baseline(run, measure).filter(|idle| *idle > 0.0)?,
+        _ => 1.0,
+    };
+    let samples = run.host.iter().filter(|sample| sample.storm == Some(storm));
+    quantile(&sorted(samples.filter_map(|sample| measure.of(sample)).collect()), 0.5)
+        .map(|value| value / unit)
+}
+
 /// Median of each counted storm's samples, by backend. The canary's is divided by its baseline.
 pub fn by_storm(run: &LoadedRun, measure: Measure) -> BTreeMap<&str, Vec<f64>> {
     let unit = match measure {

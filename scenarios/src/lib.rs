@@ -16,6 +16,7 @@ mod stage;
 mod stop;
 mod storm;
 mod stress;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
 mod trial;

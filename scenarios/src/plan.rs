@@ -4,132 +4,118 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
-use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm, density};
+use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm, density, sweep};
 
-/// The scenarios and what they do.
-pub const SCENARIOS: &[(&str, &str)] = &[
-    (
-        boot_storm::NAME,
-        "storms of instances on each backend: how long until they serve, and what the host feels",
-    ),
-    (
-        density::NAME,
-        "instances grown in steps: what one more costs, by every accounting method, and how many fit",
-    ),
-];
+/// Declares the scenarios: a variant of [`Plan`], its room, and what it does. Each room has a `NAME`,
+/// a `Plan` with `KEYS`, `launch`, `sized_for`, `quicken`, `validate` and `would_do`, and a `run`.
+macro_rules! scenarios {
+    ($($variant:ident, $room:ident, $does:literal;)*) => {
+        /// The scenarios and what they do.
+        pub const SCENARIOS: &[(&str, &str)] = &[$(($room::NAME, $does)),*];
 
-/// The plan of a scenario; `run.json` holds it as resolved.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Plan {
-    /// `boot-storm`.
-    BootStorm(boot_storm::Plan),
-    /// `density`.
-    Density(density::Plan),
+        /// The plan of a scenario; `run.json` holds it as resolved.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum Plan {
+            $(#[doc = $does] $variant($room::Plan),)*
+        }
+
+        impl Plan {
+            /// The default plan of `scenario`, sized to the host, and what was chosen and why, in
+            /// sentences.
+            ///
+            /// # Errors
+            /// Where there is no such scenario.
+            pub fn sized_for(scenario: &str, host: &HostSize) -> Result<(Plan, Vec<String>), Error> {
+                match scenario {
+                    $($room::NAME => {
+                        $room::Plan::sized_for(host).map(|(plan, chosen)| (Plan::$variant(plan), chosen))
+                    })*
+                    _ => Err(Error::NoScenario(scenario.into())),
+                }
+            }
+
+            /// Name of the scenario.
+            pub fn scenario(&self) -> &'static str {
+                match self { $(Plan::$variant(_) => $room::NAME,)* }
+            }
+
+            /// What it starts.
+            pub fn launch(&self) -> &Launch {
+                match self { $(Plan::$variant(plan) => &plan.launch,)* }
+            }
+
+            /// What it starts, to be changed.
+            pub fn launch_mut(&mut self) -> &mut Launch {
+                match self { $(Plan::$variant(plan) => &mut plan.launch,)* }
+            }
+
+            /// Makes it the smallest that still answers its question.
+            pub fn quicken(&mut self) {
+                match self { $(Plan::$variant(plan) => plan.quicken(),)* }
+            }
+
+            /// The keys this plan has.
+            pub fn keys(&self) -> Vec<&'static str> {
+                let own = match self { $(Plan::$variant(_) => $room::Plan::KEYS,)* };
+                Launch::KEYS.iter().chain(own).copied().collect()
+            }
+
+            /// With the keys of `changes` put over its own.
+            ///
+            /// # Errors
+            /// A key this scenario does not have, or a value of the wrong kind.
+            pub fn with(&self, changes: Table) -> Result<Plan, Error> {
+                let mut table = self.to_table()?;
+                table.extend(changes);
+                match self {
+                    $(Plan::$variant(_) => from_table(table, &self.keys()).map(Plan::$variant),)*
+                }
+            }
+
+            /// Checks what the types do not.
+            ///
+            /// # Errors
+            /// The first key whose value makes no sense.
+            pub fn validate(&self) -> Result<(), Error> {
+                self.launch().validate()?;
+                match self { $(Plan::$variant(plan) => plan.validate(),)* }
+            }
+
+            /// What `backend` would be asked to do, in a sentence.
+            pub fn would_do(&self) -> String {
+                match self { $(Plan::$variant(plan) => plan.would_do(),)* }
+            }
+
+            /// Carries it out.
+            ///
+            /// # Errors
+            /// Where the plan makes no sense, no backend works or a row cannot be written. What goes
+            /// wrong with a single attempt is no error but its row.
+            pub fn run(&self, stage: Stage<'_>) -> Result<Completion, Error> {
+                self.validate()?;
+                match self { $(Plan::$variant(plan) => $room::run(plan, stage),)* }
+            }
+        }
+    };
+}
+
+scenarios! {
+    BootStorm, boot_storm,
+        "storms of instances on each backend: how long until they serve, and what the host feels";
+    Density, density,
+        "instances grown in steps: what one more costs, by every accounting method, and how many fit";
+    StormSweep, sweep,
+        "storms of many sizes, on few and many cores: the curve of latency, its knee, what neighbours feel";
 }
 
 impl Plan {
-    /// The default plan of `scenario`, sized to the host, and what was chosen and why, in sentences.
-    ///
-    /// # Errors
-    /// Where there is no such scenario.
-    pub fn sized_for(scenario: &str, host: &HostSize) -> Result<(Plan, Vec<String>), Error> {
-        match scenario {
-            boot_storm::NAME => {
-                boot_storm::Plan::sized_for(host).map(|(plan, chosen)| (Plan::BootStorm(plan), chosen))
-            }
-            density::NAME => {
-                density::Plan::sized_for(host).map(|(plan, chosen)| (Plan::Density(plan), chosen))
-            }
-            _ => Err(Error::NoScenario(scenario.into())),
-        }
-    }
-
-    /// Name of the scenario.
-    pub fn scenario(&self) -> &'static str {
-        match self {
-            Plan::BootStorm(_) => boot_storm::NAME,
-            Plan::Density(_) => density::NAME,
-        }
-    }
-
-    /// What it starts.
-    pub fn launch(&self) -> &Launch {
-        match self {
-            Plan::BootStorm(plan) => &plan.launch,
-            Plan::Density(plan) => &plan.launch,
-        }
-    }
-
-    /// What it starts, to be changed.
-    pub fn launch_mut(&mut self) -> &mut Launch {
-        match self {
-            Plan::BootStorm(plan) => &mut plan.launch,
-            Plan::Density(plan) => &mut plan.launch,
-        }
-    }
-
-    /// The keys this plan has.
-    pub fn keys(&self) -> Vec<&'static str> {
-        let own = match self {
-            Plan::BootStorm(_) => boot_storm::Plan::KEYS,
-            Plan::Density(_) => density::Plan::KEYS,
-        };
-        Launch::KEYS.iter().chain(own).copied().collect()
-    }
-
     /// As it stands in a file.
     ///
     /// # Errors
     /// What the TOML library said.
     pub fn to_table(&self) -> Result<Table, Error> {
         Ok(Table::try_from(self)?)
-    }
-
-    /// With the keys of `changes` put over its own.
-    ///
-    /// # Errors
-    /// A key this scenario does not have, or a value of the wrong kind.
-    pub fn with(&self, changes: Table) -> Result<Plan, Error> {
-        let mut table = self.to_table()?;
-        table.extend(changes);
-        match self {
-            Plan::BootStorm(_) => from_table(table, &self.keys()).map(Plan::BootStorm),
-            Plan::Density(_) => from_table(table, &self.keys()).map(Plan::Density),
-        }
-    }
-
-    /// Checks what the types do not.
-    ///
-    /// # Errors
-    /// The first key whose value makes no sense.
-    pub fn validate(&self) -> Result<(), Error> {
-        self.launch().validate()?;
-        match self {
-            Plan::BootStorm(plan) => plan.validate(),
-            Plan::Density(plan) => plan.validate(),
-        }
-    }
-
-    /// What `backend` would be asked to do, in a sentence.
-    pub fn would_do(&self) -> String {
-        match self {
-            Plan::BootStorm(plan) => plan.would_do(),
-            Plan::Density(plan) => plan.would_do(),
-        }
-    }
-
-    /// Carries it out.
-    ///
-    /// # Errors
-    /// Where the plan makes no sense, no backend works or a row cannot be written. What goes wrong
-    /// with a single attempt is no error but its row.
-    pub fn run(&self, stage: Stage<'_>) -> Result<Completion, Error> {
-        self.validate()?;
-        match self {
-            Plan::BootStorm(plan) => boot_storm::run(plan, stage),
-            Plan::Density(plan) => density::run(plan, stage),
-        }
     }
 }
 

@@ -77,6 +77,7 @@ pub fn storms(texts: &[&str; 2], settings: &Settings, times: u32) -> Result<(Pat
     let args = RunArgs {
         scenario: "boot-storm".into(),
         settings: settings.clone(),
+        quick: false,
         dry_run: false,
         command: Vec::new(),
     };

@@ -34,17 +34,19 @@ pub fn run(args: &ReportArgs, out: &mut impl Write) -> Result<u8, Failure> {
 pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     let summary = results::write_all(path).map_err(|error| Failure::Cannot(error.to_string()))?;
     let colours = terminal::stdout_colours();
-    // Trailing blanks of the last column are of no use to anybody.
-    for line in table::table(&summary).to_string().lines() {
-        writeln!(out, "{}", line.trim_end())?;
+    match table::sweep(&summary) {
+        // Medians over storms of all sizes together would say nothing.
+        Some((sweep, knees)) => {
+            print_table(sweep, out)?;
+            knees.iter().try_for_each(|knee| writeln!(out, "  {knee}"))?;
+        }
+        None => print_table(table::table(&summary), out)?,
     }
     for note in table::footnotes(&summary) {
         writeln!(out, "  {note}")?;
     }
     if let Some(density) = table::density(&summary) {
-        for line in density.to_string().lines() {
-            writeln!(out, "{}", line.trim_end())?;
-        }
+        print_table(density, out)?;
     }
     for finding in &summary.claims {
         let (id, word) = (&finding.id, paint(colours, BOLD, finding.verdict.word()));
@@ -61,4 +63,9 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     let shown = if report.exists() { report } else { path.to_owned() };
     writeln!(out, "{}", shown.display())?;
     Ok(summary)
+}
+
+fn print_table(table: comfy_table::Table, out: &mut impl Write) -> std::io::Result<()> {
+    // Trailing blanks of the last column are of no use to anybody.
+    table.to_string().lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }

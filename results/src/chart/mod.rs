@@ -6,6 +6,7 @@ mod footprint;
 mod merging;
 mod phases;
 mod stress;
+mod sweep;
 mod timeline;
 
 use plotters::coord::Shift;
@@ -33,6 +34,7 @@ pub struct Chart {
 /// What the drawing library said.
 pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
     let charts = [
+        sweep::draw(&summary.sweep, &summary.sweep_models)?,
         ecdf::draw(run, summary)?,
         timeline::draw(run, summary)?,
         phases::draw(summary)?,

@@ -12,6 +12,7 @@ use crate::density::{self, BackendDensity};
 use crate::folder::LoadedRun;
 use crate::record::{Outcome, SCHEMA_VERSION};
 use crate::statistics::{Estimate, Outliers};
+use crate::sweep::{self, Curve, Model};
 
 pub use measure::Metric;
 pub use table::{Row, table};
@@ -38,6 +39,12 @@ pub struct Summary {
     /// What one more instance costs in memory; empty where the scenario looks at none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub density: Vec<BackendDensity>,
+    /// Curves of a storm sweep; empty for other scenarios.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<Curve>,
+    /// The curves carried to more cores: a model, with its error where it could be checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweep_models: Vec<Model>,
     /// Verdicts.
     pub claims: Vec<Finding>,
     /// What a reader should know before believing a number.
@@ -151,6 +158,7 @@ pub fn summarize(run: &LoadedRun) -> Summary {
     let backends = measure::backends(run, &storms);
     let mut warnings: Vec<String> = run.warnings.iter().chain(&run.run.warnings).cloned().collect();
     warnings.extend(measure::warnings(run, &backends));
+    let (curves, models) = sweep::summarize(run);
     let mut summary = Summary {
         schema_version: SCHEMA_VERSION,
         id: run.run.id.clone(),
@@ -159,6 +167,8 @@ pub fn summarize(run: &LoadedRun) -> Summary {
         attempts: run.attempts.len(),
         backends,
         density: density::summarize(run),
+        sweep: curves,
+        sweep_models: models,
         unavailable: run.run.unavailable.clone(),
         claims: Vec::new(),
         warnings,

@@ -71,7 +71,7 @@ fn order_of(plan: &Plan, turn: &Turn, trial: &Trial<'_>) -> Result<Order, Error>
         storm: turn.storm,
         backend: contender.name.clone(),
         config: contender.config.clone(),
-        prepared: Arc::clone(&contender.prepared),
+        prepared: vec![Arc::clone(&contender.prepared)],
         workload: plan.launch.parsed_workload()?,
         limits: plan.launch.limits(),
         // The backends of a block see the same arrivals.

@@ -72,6 +72,11 @@ impl Plan {
         Ok((plan, chosen))
     }
 
+    /// The least repetitions that have an interval.
+    pub(crate) fn quicken(&mut self) {
+        self.storms = 2;
+    }
+
     /// Checks what the types do not.
     ///
     /// # Errors

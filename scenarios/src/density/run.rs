@@ -174,7 +174,7 @@ impl Repetition<'_> {
             storm: self.turn.storm,
             backend: contender.name.clone(),
             config: contender.config.clone(),
-            prepared: Arc::clone(&contender.prepared),
+            prepared: vec![Arc::clone(&contender.prepared)],
             workload: self.plan.launch.parsed_workload()?,
             limits: self.plan.launch.limits(),
             offsets_ns: Some(vec![0; more as usize]),

@@ -1,7 +1,7 @@
 //! The threads that launch and stop instances.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use runtime::clock::now_ns;
 use runtime::{Error, EventSink, Exit, Instance, LaunchSpec, Prepared};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::affinity::Affinity;
 use crate::clock::sleep_until_ns;
 
 /// Longest sleep of the scheduler before it looks whether its storm was called off.
@@ -47,6 +48,7 @@ pub(crate) struct Crew {
     jobs: Sender<Job>,
     stops: Sender<StopJob>,
     live: Arc<AtomicU64>,
+    cores: Arc<AtomicU32>,
 }
 
 impl Crew {
@@ -63,10 +65,14 @@ impl Crew {
         let received = Arc::new(Mutex::new(received));
         let (stops, to_stop) = channel::<StopJob>();
         let to_stop = Arc::new(Mutex::new(to_stop));
+        let cores = Arc::new(AtomicU32::new(crate::cores()));
         for number in 0..launchers {
             let (received, counter) = (Arc::clone(&received), Arc::clone(&live));
+            let cores = Arc::clone(&cores);
             std::thread::Builder::new().name(format!("launcher-{number}")).spawn(move || {
+                let mut affinity = Affinity::of_this_thread();
                 while let Some(job) = next(&received) {
+                    affinity.narrow_to(cores.load(Ordering::Relaxed));
                     launch(job, &counter);
                 }
             })?;
@@ -82,7 +88,14 @@ impl Crew {
                 }
             })?;
         }
-        Ok(Crew { jobs, stops, live })
+        Ok(Crew { jobs, stops, live, cores })
+    }
+
+    /// From the next launch on, launchers run on the first `cores` processors this program may use,
+    /// and so does what they start: a child inherits the affinity of the thread that makes it
+    /// (sched_setaffinity(2)).
+    pub(crate) fn pin(&self, cores: u32) {
+        self.cores.store(cores, Ordering::Relaxed);
     }
 
     /// Launches as soon as a launcher is free.

@@ -162,7 +162,7 @@ impl Storm {
     fn job(&self, index: u32) -> Job {
         let name = self.order.name(index);
         Job {
-            prepared: Arc::clone(&self.order.prepared),
+            prepared: Arc::clone(&self.order.prepared[index as usize % self.order.prepared.len()]),
             spec: LaunchSpec {
                 name: name.clone(),
                 plan: guest::Plan::new(self.order.workload.clone()),

@@ -1,5 +1,6 @@
 //! One storm: its attempts are launched when they are due, watched, judged, stopped and written down.
 
+mod affinity;
 mod arrival;
 mod attempt;
 mod crew;

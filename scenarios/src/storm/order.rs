@@ -17,7 +17,8 @@ pub(crate) struct Order {
     pub(crate) storm: u32,
     pub(crate) backend: String,
     pub(crate) config: String,
-    pub(crate) prepared: Arc<dyn Prepared>,
+    /// At least one; where there are several, the instances have them in turn.
+    pub(crate) prepared: Vec<Arc<dyn Prepared>>,
     pub(crate) workload: Workload,
     pub(crate) limits: Limits,
     /// Due instants after the storm's begin; `None` = serial.

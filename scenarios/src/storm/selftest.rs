@@ -46,7 +46,7 @@ pub(crate) async fn injected_delay(
         storm: u32::MAX,
         backend: fake.id(),
         config: String::new(),
-        prepared: Arc::clone(&prepared),
+        prepared: vec![Arc::clone(&prepared)],
         workload: Workload::Ready,
         limits: Limits::default(),
         offsets_ns: Some(vec![0; REHEARSED as usize]),
