@@ -4,9 +4,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use crate::Error;
+use crate::{Error, Exit};
 
 /// The process id behind `pidfd`, from its fdinfo (pidfd_open(2)).
 ///
@@ -29,6 +29,42 @@ pub(crate) fn pid(pidfd: BorrowedFd<'_>) -> Result<i32, Error> {
 pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: Signal, what: &str) -> Result<(), Error> {
     pidfd_send_signal(pidfd, signal).map_err(Error::system(format!("send {signal:?} to {what}")))
 }
+
+/// How the process ended, where it has: also after somebody has reaped it (PIDFD_GET_INFO, Linux 6.15).
+/// `None` while it runs, and where an older kernel no longer knows.
+pub(crate) fn exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    use std::os::unix::process::ExitStatusExt;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match waitid(WaitId::PidFd(pidfd), options) {
+        Ok(status) => {
+            let status = status?;
+            let signal = status.terminating_signal().map(Exit::Signal);
+            signal.or_else(|| status.exit_status().map(Exit::Code))
+        }
+        Err(_) => {
+            let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+            // SAFETY: the request writes at most the size it carries.
+            let asked = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+            let is_told = asked == 0 && info.mask & PIDFD_INFO_EXIT != 0;
+            is_told.then(|| std::process::ExitStatus::from_raw(info.exit_code).into())
+        }
+    }
+}
+
+/// struct pidfd_info (linux/pidfd.h), its first version.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+/// _IOWR(0xff, 11, struct pidfd_info).
+const PIDFD_GET_INFO: libc::Ioctl =
+    (3 << 30) | ((size_of::<PidfdInfo>() as libc::Ioctl) << 16) | (0xff << 8) | 11;
 
 /// Kills the process, if it is still there, and waits until it has ended.
 ///

@@ -123,8 +123,9 @@ impl Instance for Process {
         if let Some(exit) = self.exit {
             return Ok(exit);
         }
+        let before = crate::pidfd::exit(self.pidfd.as_fd());
         crate::pidfd::end(self.pidfd.as_fd(), "a process", END_TIMEOUT)?;
-        let exit = Exit::Signal(libc::SIGKILL);
+        let exit = before.unwrap_or(Exit::Signal(libc::SIGKILL));
         self.exit = Some(exit);
         Ok(exit)
     }

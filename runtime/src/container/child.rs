@@ -20,6 +20,8 @@ pub(super) struct Child<'a> {
     pub(super) command: &'a Command,
     pub(super) env: &'a [*const c_char],
     pub(super) report: &'a Report,
+    /// Where it is born with this program's own descriptors: the number all it needs are below.
+    pub(super) shared_until: Option<c_int>,
     /// To become descriptors 0, 1, 2 …; none of them among those numbers.
     pub(super) fds: &'a [c_int],
     /// The program, where it is not one inside.
@@ -72,6 +74,9 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
     // SAFETY: system calls on this child alone; every pointer was prepared by the parent.
     unsafe {
         report.begin(Step::Join);
+        if let Some(end) = child.shared_until {
+            raw!(SYS_close_range, end, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+        }
         end_with_parent(child)?;
         if child.is_supervised {
             report.call();
@@ -135,6 +140,7 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         report.begin(Step::Exec);
         restore_signals()?;
         setup.privileges.filter_last(report)?;
+        report.at(setup.executed);
         Err(child.command.execute(child.program.map(|file| file as usize), child.env))
     }
 }

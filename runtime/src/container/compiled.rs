@@ -9,7 +9,7 @@ use super::mount::Mounts;
 use super::namespace::Namespaces;
 use super::privilege::Privileges;
 use super::process::{Process, pointers};
-use super::report::Labels;
+use super::report::{Label, Labels};
 use super::root::Root;
 use super::setup::{Namespace, Rlimit, Setup};
 use crate::Error;
@@ -18,6 +18,8 @@ use crate::Error;
 #[derive(Debug)]
 pub struct Compiled {
     pub(super) labels: Labels,
+    /// At the program itself.
+    pub(super) executed: Label,
     pub(super) namespaces: Namespaces,
     pub(super) maps: Option<Maps>,
     pub(super) identity: Identity,
@@ -58,6 +60,8 @@ impl Compiled {
             ));
         }
         let env = setup.process.env.clone();
+        let program = setup.process.args.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let executed = labels.add(format!("execute {program}"));
         Ok(Compiled {
             maps: setup.id_maps.as_ref().map(Maps::new).transpose()?,
             identity: Identity::new(setup, &mut labels)?,
@@ -74,6 +78,7 @@ impl Compiled {
             args: setup.process.args.clone(),
             may_share_memory: setup.namespaces.pid == Namespace::New && !namespaces.joins(),
             namespaces,
+            executed,
             labels,
             envp: pointers(&env),
             env,

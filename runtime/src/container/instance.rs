@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::cgroup::Cgroup;
 use crate::{Error, Exit, Footprint, Instance};
 
@@ -15,20 +13,28 @@ const END_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Container {
     pid: i32,
     pidfd: OwnedFd,
-    cgroup: Cgroup,
+    /// `None` where the user has none delegated.
+    cgroup: Option<Cgroup>,
     service: Option<SocketAddr>,
-    ended: bool,
+    exit: Option<Exit>,
+    is_paused: bool,
 }
 
 impl Container {
-    pub(super) fn new(pid: i32, pidfd: OwnedFd, cgroup: Cgroup, service: Option<SocketAddr>) -> Container {
-        Container { pid, pidfd, cgroup, service, ended: false }
+    pub(super) fn new(
+        pid: i32,
+        pidfd: OwnedFd,
+        cgroup: Option<Cgroup>,
+        service: Option<SocketAddr>,
+    ) -> Container {
+        Container { pid, pidfd, cgroup, service, exit: None, is_paused: false }
     }
 
-    /// To the container's init. The kernel shields an init from stop signals of its own
-    /// namespace only, not from those of its parents (pid_namespaces(7)).
-    fn signal(&self, signal: Signal) -> Result<(), Error> {
-        crate::pidfd::signal(self.pidfd.as_fd(), signal, "a container")
+    fn group(&self) -> Result<&Cgroup, Error> {
+        self.cgroup.as_ref().ok_or_else(|| Error::Missing {
+            what: "this container has no cgroup, so its processes cannot be stopped together".into(),
+            fix: Some("run it as root, or under systemd-run --user --scope -p Delegate=yes".into()),
+        })
     }
 }
 
@@ -38,26 +44,51 @@ impl Instance for Container {
     }
 
     fn memory(&self) -> Result<Footprint, Error> {
-        let footprint = crate::footprint::of_process(self.pid)?;
-        Ok(Footprint { cgroup_bytes: self.cgroup.memory_bytes(), ..footprint })
+        let Some(cgroup) = &self.cgroup else { return crate::footprint::of_process(self.pid) };
+        let cgroup_bytes = cgroup.memory_bytes();
+        let mut sum = Footprint::default();
+        for pid in cgroup.processes()? {
+            // One that ends meanwhile occupies nothing any more.
+            let Ok(one) = crate::footprint::of_process(pid) else { continue };
+            add(&mut sum.rss_bytes, one.rss_bytes);
+            add(&mut sum.pss_bytes, one.pss_bytes);
+            add(&mut sum.private_bytes, one.private_bytes);
+            add(&mut sum.virtual_bytes, one.virtual_bytes);
+        }
+        if sum == Footprint::default() {
+            return Err(Error::Invalid("the container has no processes any more".into()));
+        }
+        Ok(Footprint { cgroup_bytes, ..sum })
     }
 
     fn pause(&mut self) -> Result<(), Error> {
-        self.signal(Signal::STOP)
+        // Before it is done: half a freeze has to be undone as well.
+        self.is_paused = true;
+        self.group()?.freeze()
     }
 
     fn resume(&mut self) -> Result<(), Error> {
-        self.signal(Signal::CONT)
+        self.group()?.thaw()?;
+        self.is_paused = false;
+        Ok(())
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {
-        if !self.ended {
-            // The kernel ends every process of the namespace before its init is gone.
+        if self.exit.is_none() {
+            let before = crate::pidfd::exit(self.pidfd.as_fd());
+            // The kernel ends every process of the namespace before its init is gone. A frozen one
+            // dies too: SIGKILL is delivered on v2, and on v1 once it is thawed.
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+            if let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.is_paused) {
+                let _ = cgroup.thaw();
+            }
             crate::pidfd::end(self.pidfd.as_fd(), "a container", END_TIMEOUT)?;
-            self.ended = true;
+            self.exit = Some(before.unwrap_or(Exit::Signal(libc::SIGKILL)));
         }
-        self.cgroup.end()?;
-        Ok(Exit::Signal(libc::SIGKILL))
+        if let Some(cgroup) = &mut self.cgroup {
+            cgroup.end()?;
+        }
+        Ok(self.exit.unwrap_or(Exit::Signal(libc::SIGKILL)))
     }
 }
 
@@ -65,5 +96,11 @@ impl Drop for Container {
     fn drop(&mut self) {
         // Nobody is left to hear of a failure; `bench clean` finds what remains.
         let _ = self.stop();
+    }
+}
+
+fn add(sum: &mut Option<u64>, bytes: Option<u64>) {
+    if let Some(bytes) = bytes {
+        *sum = Some(sum.unwrap_or(0) + bytes);
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::aside::Aside;
 use super::child::{Child, begin};
 use super::compiled::Compiled;
 use super::partner::{Arena, with_partner};
@@ -17,8 +18,6 @@ use super::syscall::{self, Errno};
 use crate::Error;
 use crate::cgroup::{CLONE_INTO_CGROUP, Entrance};
 
-/// Lowest descriptor number of the copies made before the child arranges its own.
-const ASIDE: c_int = 64;
 /// Most descriptors a program is given.
 const MAX_FDS: usize = 48;
 
@@ -71,44 +70,33 @@ impl Compiled {
         let is_supervised = self.needs_parent() || launch.before_root.is_some();
         let slots = self.mounts.slots();
 
-        let mut aside = Vec::new();
-        let mut put_aside = |fd: BorrowedFd<'_>| -> Result<c_int, Error> {
-            let copy = rustix::io::fcntl_dupfd_cloexec(fd, ASIDE)
-                .map_err(Error::system("duplicate a container's descriptors"))?;
-            let number = copy.as_raw_fd();
-            aside.push(copy);
-            Ok(number)
-        };
-        let fds = launch.fds.iter().map(|fd| put_aside(*fd)).collect::<Result<Vec<_>, _>>()?;
-        let tasks = launch.entrance.into_iter().flat_map(Entrance::files);
-        let tasks = tasks.map(&mut put_aside).collect::<Result<Vec<_>, _>>()?;
-        let program = launch.program.map(&mut put_aside).transpose()?;
-        let gate = launch.gate.map(&mut put_aside).transpose()?;
-        let parent = put_aside(own_pidfd()?)?;
-
-        let start = |arena: &Arena| {
+        let start = |arena: &Arena, mut aside: Aside<'_>| {
+            let fds = launch.fds.iter().map(|fd| aside.put(*fd)).collect::<Result<Vec<_>, _>>()?;
+            let tasks = launch.entrance.into_iter().flat_map(Entrance::files);
+            let tasks = tasks.map(|fd| aside.put(fd)).collect::<Result<Vec<_>, _>>()?;
             let child = Child {
                 setup: self,
                 command: &command,
                 env: &self.envp,
                 report: arena.report(),
                 fds: &fds,
-                program,
+                program: launch.program.map(|fd| aside.put(fd)).transpose()?,
                 tasks: &tasks,
                 hostname: hostname.as_deref(),
                 slots: &slots,
                 is_supervised,
                 holds: launch.before_root.is_some(),
-                gate,
-                parent,
+                gate: launch.gate.map(|fd| aside.put(fd)).transpose()?,
+                parent: aside.put(own_pidfd()?)?,
                 ends_with_parent: launch.ends_with_parent,
+                shared_until: aside.end().filter(|_| self.may_share_memory),
             };
             self.clone(&child, launch, arena)
         };
-        if gate.is_some() {
+        if launch.gate.is_some() {
             // The child outlives this call on memory of its own.
             let arena = Arena::new()?;
-            let (pid, pidfd) = start(&arena)?;
+            let (pid, pidfd) = start(&arena, Aside::anywhere())?;
             let settled = supervision.run(pid, arena.report(), &|| !has_ended(&pidfd));
             await_gate(arena.report(), &pidfd);
             return self.conclude(pid, pidfd, settled, arena.report());
@@ -116,7 +104,7 @@ impl Compiled {
         with_partner(|partner| {
             let arena = partner.arena();
             // Suspends this thread until the child has executed or ended; the partner serves it meanwhile.
-            let (cloned, settled) = partner.serve(&supervision, || start(arena));
+            let (cloned, settled) = partner.serve(&supervision, || start(arena, Aside::at(partner.kept())));
             let (pid, pidfd) = cloned?;
             restore_dumpable();
             self.conclude(pid, pidfd, settled, arena.report())
@@ -150,6 +138,9 @@ impl Compiled {
             flags |= libc::CLONE_VFORK as u64;
             if self.may_share_memory {
                 flags |= libc::CLONE_VM as u64;
+                if child.shared_until.is_some() {
+                    flags |= libc::CLONE_FILES as u64;
+                }
             }
         }
         // SAFETY: plain data for which all zeroes is valid.

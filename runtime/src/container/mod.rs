@@ -5,11 +5,13 @@
 //! makes its namespaces, waits until its user map is written, arranges its own file system, gives
 //! up what it must not keep and becomes the program. No other process is started for it.
 
+mod aside;
 mod child;
 mod compiled;
 mod device;
 mod hidden;
 mod identity;
+mod idmap;
 mod instance;
 mod launch;
 mod loopback;
@@ -21,6 +23,7 @@ mod privilege;
 mod process;
 mod report;
 mod root;
+mod seccomp;
 pub mod setup;
 mod standard;
 mod supervise;
@@ -28,6 +31,7 @@ mod syscall;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cgroup::{Cgroup, Hierarchies, Mode};
@@ -86,13 +90,16 @@ impl Backend for ContainerBackend {
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
         crate::guest_program()?;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+        let maps = standard::maps();
+        let files = image.rootfs.as_deref().map(|folder| Files::of(folder, &context.state_dir, &maps));
+        let rootfs = files.as_ref().map(Files::path);
         Ok(Arc::new(PreparedContainer {
             watch: context.watch.clone(),
             run: context.run_id.clone(),
             hierarchies: Hierarchies::of_host()?,
             null: null.map_err(Error::system("open /dev/null"))?.into(),
-            has_files: image.rootfs.is_some(),
-            compiled: Compiled::new(&standard::setup(image.rootfs.as_deref()))?,
+            compiled: Compiled::new(&standard::setup(rootfs))?,
+            files,
             image: image.digest.clone(),
         }))
     }
@@ -103,9 +110,40 @@ struct PreparedContainer {
     run: String,
     hierarchies: Hierarchies,
     null: OwnedFd,
-    has_files: bool,
+    files: Option<Files>,
     compiled: Compiled,
     image: String,
+}
+
+/// The image's files as containers see them.
+enum Files {
+    /// With their owners mapped to the ids inside.
+    Mapped(idmap::Mapped),
+    /// As they are, because that is not possible here.
+    Plain { folder: PathBuf, why: String },
+}
+
+impl Files {
+    fn of(folder: &Path, state: &Path, maps: &setup::IdMaps) -> Files {
+        match idmap::Mapped::mount(folder, state, maps) {
+            Ok(mapped) => Files::Mapped(mapped),
+            Err(error) => Files::Plain { folder: folder.to_owned(), why: error.to_string() },
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Files::Mapped(mapped) => mapped.path(),
+            Files::Plain { folder, .. } => folder,
+        }
+    }
+
+    fn owners(&self) -> String {
+        match self {
+            Files::Mapped(_) => "those of the image, through an id-mapped mount".into(),
+            Files::Plain { why, .. } => format!("nobody inside, where they are ids of the host ({why})"),
+        }
+    }
 }
 
 impl Prepared for PreparedContainer {
@@ -116,12 +154,14 @@ impl Prepared for PreparedContainer {
             "namespaces": ["pid", "net", "uts", "mount", "ipc", "user", "cgroup"],
             "id_map": format!("{} {} {}", standard::MAP.inside, standard::MAP.outside, standard::MAP.count),
             "cgroup": self.hierarchies.mode().to_string(),
-            "rootfs": if self.has_files { "overlay: image below, tmpfs above" } else { "tmpfs, read-only" },
+            "owners": self.files.as_ref().map(Files::owners),
+            "rootfs": if self.files.is_some() { "overlay: image below, tmpfs above" } else { "tmpfs, read-only" },
             "mounts": ["/proc", "/sys (read-only)", "/dev (tmpfs)", "/dev/pts", "/dev/shm", "/dev/mqueue"],
             "masked": standard::MASKED,
             "read_only": standard::READ_ONLY,
             "capabilities": standard::KEPT_CAPABILITIES,
             "no_new_privs": true,
+            "seccomp": "default profile: a closed set of calls; mounts, namespaces, modules, keys, clocks, tracing refused",
             "network": "loopback; for http a listening socket of the host's loopback is inherited",
         })
     }
@@ -161,7 +201,7 @@ impl Prepared for PreparedContainer {
         }
         // From here on the instance is owned: an error below drops and thereby ends it.
         let watched = started.pidfd.try_clone().map_err(Error::system("duplicate a pidfd"))?;
-        let instance = Container::new(started.pid, started.pidfd, cgroup, service);
+        let instance = Container::new(started.pid, started.pidfd, Some(cgroup), service);
         self.watch
             .add(Source::Channel(outside.into()), events.clone())
             .and_then(|()| self.watch.add(Source::Exit(watched), events))

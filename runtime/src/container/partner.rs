@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::aside::Kept;
 use super::report::{Report, Signal};
 use super::supervise::Supervision;
 use crate::Error;
@@ -68,6 +69,7 @@ impl Drop for Arena {
 /// A thread and what it shares with the launcher.
 pub(super) struct Partner {
     shared: Arc<Shared>,
+    kept: Kept,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -102,16 +104,22 @@ impl Partner {
             done: Signal::default(),
             ends: AtomicBool::new(false),
         });
+        let kept = Kept::new()?;
         let thread = std::thread::Builder::new().name("partner".into()).spawn({
             let shared = shared.clone();
             move || shared.run()
         });
         let thread = thread.map_err(Error::system("start a launcher's partner thread"))?;
-        Ok(Partner { shared, thread: Some(thread) })
+        Ok(Partner { shared, kept, thread: Some(thread) })
     }
 
     pub(super) fn arena(&self) -> &Arena {
         &self.shared.arena
+    }
+
+    /// Descriptor numbers for its children.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// Runs `start`, during which the child may call for `supervision`; gives the outcome of both.

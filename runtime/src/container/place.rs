@@ -87,30 +87,26 @@ impl Place {
     /// # Safety
     /// As [`Place::open`].
     pub(super) unsafe fn ensure(&self, root: usize, missing: Missing) -> Answer {
-        // SAFETY: passed on.
+        // SAFETY: passed on; descriptors are this child's.
         unsafe {
             match self.open(root) {
                 Err(Errno(libc::ENOENT)) => {}
                 answer => return answer,
             }
-            let last = self.parts.len().saturating_sub(1);
-            for (number, (parent, name)) in self.parts.iter().enumerate() {
-                let parent = open_in(root, parent, libc::O_PATH | libc::O_DIRECTORY, self.resolve)?;
-                let made = if number == last && missing == Missing::File {
+            let (parent, name) = self.parent(root)?;
+            let made = match missing {
+                Missing::Folder => raw!(SYS_mkdirat, parent, name.as_ptr(), 0o755).map(|_| None),
+                Missing::File => {
                     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-                    raw!(SYS_openat, parent, name.as_ptr(), flags, 0o644).map(|file| {
-                        let _ = raw!(SYS_close, file);
-                    })
-                } else {
-                    raw!(SYS_mkdirat, parent, name.as_ptr(), 0o755).map(drop)
-                };
-                let _ = raw!(SYS_close, parent);
-                match made {
-                    Ok(()) | Err(Errno(libc::EEXIST)) => {}
-                    Err(error) => return Err(error),
+                    raw!(SYS_openat, parent, name.as_ptr(), flags, 0o644).map(Some)
                 }
+            };
+            let _ = raw!(SYS_close, parent);
+            match made {
+                Ok(Some(file)) => Ok(file),
+                Ok(None) | Err(Errno(libc::EEXIST)) => self.open(root),
+                Err(error) => Err(error),
             }
-            self.open(root)
         }
     }
 
@@ -120,10 +116,15 @@ impl Place {
     /// As [`Place::open`].
     pub(super) unsafe fn parent(&self, root: usize) -> Answer<(usize, &CStr)> {
         let Some((parent, name)) = self.parts.last() else { return Err(Errno(libc::EINVAL)) };
-        // SAFETY: passed on.
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        // SAFETY: passed on; descriptors are this child's.
         unsafe {
+            match open_in(root, parent, flags, self.resolve) {
+                Err(Errno(libc::ENOENT)) => {}
+                answer => return Ok((answer?, name)),
+            }
             for (above, name) in self.parts.iter().take(self.parts.len() - 1) {
-                let above = open_in(root, above, libc::O_PATH | libc::O_DIRECTORY, self.resolve)?;
+                let above = open_in(root, above, flags, self.resolve)?;
                 let made = raw!(SYS_mkdirat, above, name.as_ptr(), 0o755);
                 let _ = raw!(SYS_close, above);
                 match made {
@@ -131,8 +132,7 @@ impl Place {
                     Err(error) => return Err(error),
                 }
             }
-            let folder = open_in(root, parent, libc::O_PATH | libc::O_DIRECTORY, self.resolve)?;
-            Ok((folder, name))
+            Ok((open_in(root, parent, flags, self.resolve)?, name))
         }
     }
 }

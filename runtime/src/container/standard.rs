@@ -56,7 +56,7 @@ pub(super) fn setup(rootfs: Option<&Path>) -> Setup {
             time: Namespace::Host,
             time_offsets: TimeOffsets::default(),
         },
-        id_maps: Some(IdMaps { uids: vec![MAP], gids: vec![MAP], writer: MapWriter::Own }),
+        id_maps: Some(maps()),
         root: Root {
             read_only: source == RootSource::Empty,
             source,
@@ -74,6 +74,11 @@ pub(super) fn setup(rootfs: Option<&Path>) -> Setup {
         loopback: true,
         process: process(),
     }
+}
+
+/// Ids inside.
+pub(super) fn maps() -> IdMaps {
+    IdMaps { uids: vec![MAP], gids: vec![MAP], writer: MapWriter::Own }
 }
 
 fn mounts() -> Vec<Mount> {
@@ -142,7 +147,7 @@ fn process() -> Process {
             ambient: 0,
         }),
         no_new_privs: true,
-        seccomp: None,
+        seccomp: Some(super::seccomp::standard()),
         rlimits: Vec::new(),
         oom_score_adj: None,
         nice: None,

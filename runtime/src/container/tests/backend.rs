@@ -1,6 +1,6 @@
-//! Real namespaces: these tests need root.
+//! The backend as a run uses it.
 
-use super::*;
+use super::super::*;
 use crate::{Exit, InstanceName, Limits, Stamped};
 use guest::Plan;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -28,7 +28,7 @@ fn launch(run: &str, workload: Workload, limits: Limits) -> Option<Launched> {
     let mut image = Image::builtin();
     let folder = tempfile::tempdir().expect("folder");
     if matches!(workload, Workload::Command { .. }) {
-        copy_tools(folder.path());
+        super::copy_tools(folder.path());
         image.rootfs = Some(folder.path().into());
     }
     let prepared = ContainerBackend.prepare(&context, &image).expect("prepared");
@@ -37,16 +37,6 @@ fn launch(run: &str, workload: Workload, limits: Limits) -> Option<Launched> {
     let spec = LaunchSpec { name: name.clone(), plan: Plan::new(workload), limits };
     let instance = prepared.launch(&spec, EventSink::new(name, sender)).expect("launched");
     Some(Launched { instance: Some(instance), events, watch, run: context.run_id, _image: folder })
-}
-
-/// A shell, a few tools and the libraries they need, taken from the host.
-fn copy_tools(root: &std::path::Path) {
-    let script = r#"for tool in sh cat grep ls wc sort cut hostname; do
-        path=$(readlink -f "$(command -v $tool)"); mkdir -p "$0/bin"; cp "$path" "$0/bin/$tool"
-        for library in $(ldd "$path" | grep -o '/[^ ]*'); do mkdir -p "$0$(dirname $library)"; cp -L "$library" "$0$library"; done
-    done; chmod 755 "$0""#;
-    let status = std::process::Command::new("/bin/sh").args(["-c", script]).arg(root).status().expect("sh");
-    assert!(status.success());
 }
 
 impl Launched {
@@ -112,7 +102,7 @@ fn it_becomes_ready_and_nothing_is_left() {
 fn the_inside_is_another_world() {
     let script = "export PATH=/bin; echo $$; hostname; cat /proc/self/uid_map; ls /proc | grep -c '^[0-9]'; ls /sys/class/net; \
                   grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; cat /proc/self/cgroup | cut -d: -f3 | sort -u; \
-                  ls /proc/self/fd | wc -l; (echo x > /proc/sys/kernel/hostname) 2>&1 | grep -c 'ead-only'; wc -c < /proc/timer_list";
+                  ls /proc/self/fd | wc -l; (echo x > /proc/sys/kernel/hostname) 2>&1 | grep -c 'ead-only'; grep Seccomp: /proc/self/status; wc -c < /proc/timer_list";
     let Some(lines) = output("inside", script) else { return };
     let line =
         |number: usize| lines.get(number).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -124,6 +114,7 @@ fn the_inside_is_another_world() {
     assert_eq!(line(4).as_deref(), Some("lo"), "{lines:?}");
     assert_eq!(line(5).as_deref(), Some("CapEff: 00000000000004eb"), "{lines:?}");
     assert_eq!(line(6).as_deref(), Some("NoNewPrivs: 1"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.ends_with("\t2")), "no filter: {lines:?}");
     assert_eq!(lines.last().map(|line| line.trim()), Some("0"), "{lines:?}");
 }
 
@@ -153,4 +144,66 @@ fn memory_beyond_the_limit_ends_the_instance_only() {
         _ => None,
     });
     assert_eq!(exit, Exit::Signal(libc::SIGKILL));
+}
+
+#[test]
+fn stop_tells_an_end_that_came_before() {
+    let argv = vec!["/bin/sh".into(), "-c".into(), "exit 5".into()];
+    let Some(mut launched) = launch("exit", Workload::Command { argv }, Limits::default()) else { return };
+    let exit = launched.until(|stamped| match stamped.event {
+        Event::Exited(exit) => Some(exit),
+        _ => None,
+    });
+    assert_eq!(exit, Exit::Code(5));
+    let told = launched.instance.as_mut().expect("instance").stop().expect("stopped");
+    // Kernels before 6.15 forget it once the stamper has reaped.
+    assert!([Exit::Code(5), Exit::Signal(libc::SIGKILL)].contains(&told), "{told:?}");
+    if std::path::Path::new("/proc/self/timens_offsets").exists() && release() >= (6, 15) {
+        assert_eq!(told, Exit::Code(5));
+    }
+}
+
+fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read");
+    let mut numbers =
+        text.split(|sign: char| !sign.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[test]
+fn memory_and_pause_concern_all_of_its_processes() {
+    let script = "export PATH=/bin; sleep 100 & sleep 100 & while :; do echo tick; sleep 0.01; done";
+    let argv = vec!["/bin/sh".into(), "-c".into(), script.into()];
+    let Some(mut launched) = launch("whole", Workload::Command { argv }, Limits::default()) else { return };
+    let tick = |stamped: &Stamped| (stamped.event == Event::Log("tick".into())).then_some(());
+    launched.until(tick);
+    let mut instance = launched.instance.take().expect("instance");
+    let init = crate::footprint::of_process(init_of(&*instance)).expect("init");
+    let all = instance.memory().expect("memory");
+    assert!(all.private_bytes > init.private_bytes && all.virtual_bytes > init.virtual_bytes, "{all:?}");
+    instance.pause().expect("paused");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    while launched.events.try_recv().is_ok() {}
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    assert!(launched.events.try_recv().is_err(), "it went on while paused");
+    instance.resume().expect("resumed");
+    launched.until(tick);
+    instance.pause().expect("paused");
+    // A paused one ends too.
+    assert_eq!(instance.stop().expect("stopped"), Exit::Signal(libc::SIGKILL));
+}
+
+/// The guest is the one of this process's children in a group of the test that has no sibling before it.
+fn init_of(_instance: &dyn Instance) -> i32 {
+    let own = std::process::id();
+    let children =
+        std::fs::read_dir(format!("/proc/{own}/task")).expect("tasks").flatten().flat_map(|task| {
+            let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
+        });
+    let is_guest = |pid: &i32| {
+        let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        cgroup.contains(&format!("test-whole-{own}"))
+    };
+    children.into_iter().find(is_guest).expect("the guest")
 }
