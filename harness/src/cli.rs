@@ -65,6 +65,8 @@ pub enum Command {
 pub enum ImageCommand {
     /// Bring an image in, verify and unpack it; prints its digest
     Import(ImageImportArgs),
+    /// Make an image of Debian packages (mmdebstrap, the host's own package sources)
+    Build(ImageBuildArgs),
     /// List what is in the store
     List {
         /// Print JSON
@@ -100,7 +102,8 @@ pub enum ImageCommand {
 /// Arguments of `bench image import`.
 #[derive(Debug, Args)]
 pub struct ImageImportArgs {
-    /// OCI layout, docker save archive or root file system (folder or archive); PATH:TAG for one of several
+    /// OCI layout, docker save archive, App Container Image or root file system (folder or archive; PATH:TAG
+    /// for one of several), or docker://HOST/NAME:TAG
     pub image: String,
 
     /// Name to call it by, beside those it came with
@@ -110,6 +113,54 @@ pub struct ImageImportArgs {
     /// Make the device nodes it contains instead of refusing it (root only)
     #[arg(long)]
     pub devices: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `bench image build`.
+#[derive(Debug, Args)]
+pub struct ImageBuildArgs {
+    /// Packages, as apt takes them
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAME,…")]
+    pub packages: Vec<String>,
+
+    /// Name to call it by (otherwise after its packages)
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Another release than the host's, by its code name
+    #[arg(long)]
+    pub suite: Option<String>,
+
+    /// How much of a Debian it is built upon
+    #[arg(long, default_value = "minbase", value_parser = clap::builder::PossibleValuesParser::new(runtime::image::VARIANTS))]
+    pub variant: String,
+
+    /// Add what a virtual machine needs to boot it: systemd, udev, dbus
+    #[arg(long)]
+    pub include_init: bool,
+
+    /// Command that arguments do not replace: a JSON array, or a line for /bin/sh
+    #[arg(long, value_name = "CMD")]
+    pub entrypoint: Option<String>,
+
+    /// Command: a JSON array, or a line for /bin/sh
+    #[arg(long, value_name = "CMD")]
+    pub cmd: Option<String>,
+
+    /// Environment variable; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+
+    /// User (and :group) it runs as
+    #[arg(long)]
+    pub user: Option<String>,
+
+    /// Folder it starts in
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<String>,
 
     /// Print JSON
     #[arg(long)]

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use runtime::image::{self, Devices, Error, Format, Image, Listed, Removed, Store};
+use runtime::image::{self, BuildOptions, Devices, Error, Format, Image, Listed, Removed, Store};
 use serde_json::{Value, json};
 
-use crate::cli::{ImageCommand, ImageFormat, ImageImportArgs};
+use crate::cli::{ImageBuildArgs, ImageCommand, ImageFormat, ImageImportArgs};
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -21,6 +21,7 @@ pub fn run(command: ImageCommand, out: &mut impl Write) -> Result<u8, Failure> {
     let store = open()?;
     match command {
         ImageCommand::Import(args) => import(&args, store, out)?,
+        ImageCommand::Build(args) => build(args, &store, out)?,
         ImageCommand::List { json } => list(&store, json, out)?,
         ImageCommand::Inspect { image, json } => inspect(&store, &image, json, out)?,
         ImageCommand::Rm { images } => remove(&store, &images, out)?,
@@ -37,6 +38,7 @@ fn open() -> Result<Store, Failure> {
 fn failure(error: Error) -> Failure {
     match error {
         Error::NotFound { .. } => Failure::Usage(error.to_string()),
+        Error::Missing { .. } => Failure::Missing(error.to_string()),
         error => Failure::Cannot(error.to_string()),
     }
 }
@@ -49,6 +51,33 @@ fn import(args: &ImageImportArgs, store: Store, out: &mut impl Write) -> Result<
         store.name(&image.digest, name).map_err(failure)?;
     }
     report(&image, args.json, out)
+}
+
+fn build(args: ImageBuildArgs, store: &Store, out: &mut impl Write) -> Result<(), Failure> {
+    let options = BuildOptions {
+        packages: args.packages,
+        name: args.name,
+        suite: args.suite,
+        variant: args.variant,
+        includes_init: args.include_init,
+        entrypoint: command("--entrypoint", args.entrypoint.as_deref())?,
+        command: command("--cmd", args.cmd.as_deref())?,
+        environment: args.env,
+        user: args.user,
+        working_directory: args.workdir,
+    };
+    let image = store.build(&options, &mut terminal::say).map_err(failure)?;
+    report(&image, args.json, out)
+}
+
+/// The two forms a Dockerfile has for a command.
+fn command(flag: &str, text: Option<&str>) -> Result<Vec<String>, Failure> {
+    match text {
+        None => Ok(Vec::new()),
+        Some(json) if json.starts_with('[') => serde_json::from_str(json)
+            .map_err(|error| Failure::Usage(format!("{flag} {json}: {error}; expected [\"PROGRAM\", …]"))),
+        Some(line) => Ok(vec!["/bin/sh".into(), "-c".into(), line.into()]),
+    }
 }
 
 /// What scripts want of a new image: its digest, or all there is to know.

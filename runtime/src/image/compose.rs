@@ -30,7 +30,8 @@ pub(crate) fn manifest(config: &[u8], layers: &[Layer]) -> Composed {
         .iter()
         .map(|layer| {
             let end = match layer.compression {
-                Compression::None => "",
+                // Nothing else becomes a layer.
+                Compression::None | Compression::Bzip2 | Compression::Xz => "",
                 Compression::Gzip => "+gzip",
                 Compression::Zstd => "+zstd",
             };

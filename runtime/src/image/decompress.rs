@@ -2,10 +2,18 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+const BZIP2: &[u8; 3] = b"BZh";
+const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+/// What an xz stream may ask for as its dictionary; `xz -9` asks for 64 MiB.
+const XZ_LIMIT_KIB: u32 = 256 << 10;
+/// First bytes that tell.
+pub(crate) const START_BYTES: u64 = 6;
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Skippable frames are 0x184D2A50 to 0x184D2A5F, little endian (RFC 8878, 3.1.2).
 const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
@@ -17,6 +25,10 @@ pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
+    /// Of root file systems and App Container Images, not of OCI layers.
+    Bzip2,
+    /// As [`Compression::Bzip2`].
+    Xz,
 }
 
 impl Compression {
@@ -26,6 +38,10 @@ impl Compression {
             Compression::Gzip
         } else if start.starts_with(&ZSTD) || is_skippable(start) {
             Compression::Zstd
+        } else if start.starts_with(&XZ) {
+            Compression::Xz
+        } else if start.starts_with(BZIP2) && start.get(3).is_some_and(u8::is_ascii_digit) {
+            Compression::Bzip2
         } else {
             Compression::None
         }
@@ -41,6 +57,8 @@ pub(crate) fn open<'a, R: Read + 'a>(inner: R) -> io::Result<Box<dyn Read + 'a>>
     Ok(match Compression::of(inner.fill_buf()?) {
         Compression::None => Box::new(inner),
         Compression::Gzip => Box::new(BufReader::with_capacity(64 << 10, MultiGzDecoder::new(inner))),
+        Compression::Bzip2 => Box::new(BufReader::with_capacity(64 << 10, MultiBzDecoder::new(inner))),
+        Compression::Xz => Box::new(XzReader::new_mem_limit(inner, true, XZ_LIMIT_KIB)),
         Compression::Zstd => {
             Box::new(BufReader::with_capacity(64 << 10, Frames { state: State::Between(Unread::new(inner)) }))
         }

@@ -16,9 +16,9 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-const INDEXES: [&str; 2] =
+pub(crate) const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
-const MANIFESTS: [&str; 2] =
+pub(crate) const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
 #[derive(Clone, Debug, Deserialize)]

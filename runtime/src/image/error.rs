@@ -9,8 +9,8 @@ pub enum Error {
     /// Neither a path nor in the store.
     #[error(
         "no image {reference}: there is no such file or folder and the store at {store} holds {known}; \
-         give `builtin`, the path of an OCI layout, of a `docker save` archive or of a root file system \
-         (folder or tar), or a name or digest from the store"
+         give `builtin`, the path of an OCI layout, of a `docker save` archive, of an App Container Image or \
+         of a root file system (folder or tar), docker://HOST/NAME:TAG, or a name or digest from the store"
     )]
     NotFound {
         /// What was asked for.
@@ -23,7 +23,8 @@ pub enum Error {
     /// It exists and is something else.
     #[error(
         "{path} is not an image: {why}; expected an OCI layout (oci-layout and index.json), a `docker save` \
-         archive (manifest.json) or a root file system, as a folder or a tar (plain, gzip or zstd)"
+         archive (manifest.json), an App Container Image (manifest and rootfs) or a root file system, as a \
+         folder or a tar (plain, gzip, zstd, xz or bzip2)"
     )]
     NotAnImage {
         /// The file or folder.
@@ -86,6 +87,28 @@ pub enum Error {
         what: String,
         /// The limit.
         limit_bytes: u64,
+    },
+    /// A registry that does not give it.
+    #[error("{what}: {why}")]
+    Registry {
+        /// The image.
+        what: String,
+        /// What the registry or the network said, and what to do about it.
+        why: String,
+    },
+    /// A program that is needed is not installed.
+    #[error("{program} is not installed (try: apt-get install {program})")]
+    Missing {
+        /// The program, which is also the package's name.
+        program: String,
+    },
+    /// A program that did not do its work.
+    #[error("{program}: {why}")]
+    Program {
+        /// The program.
+        program: String,
+        /// What it said, and what to do about it.
+        why: String,
     },
     /// Somebody is using it.
     #[error("{digest} is in use by another process; try again when its run is over")]

@@ -162,8 +162,8 @@ pub(crate) fn saved(store: &Store, source: &dyn Source, tag: Option<&str>) -> Re
     composed(store, tags(image), &config_bytes, &diff_ids, layers)
 }
 
-/// An image that was delivered without a manifest gets one.
-fn composed(
+/// An image that was delivered without a manifest gets one. Its layers are in the store.
+pub(crate) fn composed(
     store: &Store,
     names: Vec<String>,
     config: &[u8],
@@ -194,7 +194,7 @@ fn composed(
 /// # Errors
 /// What the system said.
 pub(crate) fn rootfs(store: &Store, path: &Path, layer: impl Read) -> Result<Listed, Error> {
-    let (diff_id, size) = keep(store, (Box::new(layer), 0), &path.display().to_string(), None)?;
+    let (diff_id, size) = keep(store, (Box::new(layer), None), &path.display().to_string(), None)?;
     let layers = vec![info(&diff_id, &diff_id, size)];
     composed(store, plain_names(path), &plain_config(&diff_id), &[diff_id], layers)
 }
@@ -267,7 +267,7 @@ fn listed(
     })
 }
 
-fn info(digest: &Digest, diff_id: &Digest, size_bytes: u64) -> LayerInfo {
+pub(crate) fn info(digest: &Digest, diff_id: &Digest, size_bytes: u64) -> LayerInfo {
     LayerInfo { digest: digest.to_string(), diff_id: diff_id.to_string(), size_bytes }
 }
 
@@ -292,9 +292,10 @@ fn verified(source: &dyn Source, descriptor: &Descriptor) -> Result<(String, Vec
     if descriptor.size > document::LIMIT_BYTES {
         return Err(Error::TooLarge { what: label, limit_bytes: document::LIMIT_BYTES });
     }
-    let opened = source.open(&part)?;
-    if opened.1 != descriptor.size {
-        return Err(Error::SizeMismatch { what: label, expected: descriptor.size, actual: opened.1 });
+    let is_manifest = descriptor.is_index() || descriptor.is_manifest();
+    let opened = if is_manifest { source.open_manifest(&part)? } else { source.open(&part)? };
+    if let Some(length) = opened.1 {
+        check_size(&label, descriptor.size, length)?;
     }
     let bytes = bounded(opened, &label)?;
     check_size(&label, descriptor.size, bytes.len() as u64)?;
@@ -302,7 +303,7 @@ fn verified(source: &dyn Source, descriptor: &Descriptor) -> Result<(String, Vec
     Ok((label, bytes))
 }
 
-fn bounded((reader, _): Part<'_>, label: &str) -> Result<Vec<u8>, Error> {
+pub(crate) fn bounded((reader, _): Part<'_>, label: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = reader.take(document::LIMIT_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|why| Error::malformed(label, why))?;
@@ -331,11 +332,11 @@ fn check_digest(label: &str, expected: &Digest, actual: &Digest) -> Result<(), E
 }
 
 fn keep_bytes(store: &Store, bytes: &[u8]) -> Result<(), Error> {
-    keep(store, (Box::new(bytes), bytes.len() as u64), "document", None).map(drop)
+    keep(store, (Box::new(bytes), None), "document", None).map(drop)
 }
 
 /// Copies a part into the store under its digest, checking it on the way.
-fn keep(
+pub(crate) fn keep(
     store: &Store,
     (reader, length): Part<'_>,
     label: &str,
@@ -343,7 +344,9 @@ fn keep(
 ) -> Result<(Digest, u64), Error> {
     let mut limit_bytes = store.limit_bytes;
     if let Some((_, size)) = expected {
-        check_size(label, size, length)?;
+        if let Some(length) = length {
+            check_size(label, size, length)?;
+        }
         limit_bytes = size;
     }
     let temporary = store.temporary();

@@ -5,11 +5,13 @@
 //! parts from a folder or an archive, `document` the JSON in it, `import` verifies it into the
 //! `store`, `layer` applies each layer (`member` reads the tar, `name` its names) to a `tree`.
 
+mod aci;
 mod adopt;
 mod attribute;
 mod builtin;
 mod bundle;
 mod compose;
+mod debian;
 mod decompress;
 mod digest;
 mod discard;
@@ -23,6 +25,7 @@ mod member;
 mod name;
 mod pack;
 mod refusal;
+mod registry;
 mod remove;
 mod resolve;
 mod source;
@@ -39,6 +42,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use bundle::{BundleOptions, bundle_config};
+pub use debian::{BuildOptions, VARIANTS};
 pub use digest::Digest;
 pub use error::Error;
 pub use export::Format;

@@ -12,15 +12,15 @@ use super::digest::{Digest, Hashing, Summing};
 use super::document::{self, Config};
 use super::source::{Archive, Folder, Source};
 use super::store::{Listed, Store};
-use super::{Details, Error, Image, import, pack, unpack};
+use super::{Details, Error, Image, aci, import, pack, registry, unpack};
 
 /// One of these at the top makes a root file system.
 const ROOT_NAMES: [&[u8]; 8] = [b"bin", b"sbin", b"usr", b"etc", b"lib", b"lib64", b"init", b"opt"];
 
 impl Image {
-    /// `builtin`; the path of an OCI layout (folder or archive), of a `docker save` archive or of a
-    /// root file system (folder or tar), any archive plain or compressed; `PATH:TAG` for one image
-    /// of several; or the name or digest of an image in the store. A path comes before a name.
+    /// `builtin`; the path of an OCI layout (folder or archive), of a `docker save` archive, of an App
+    /// Container Image or of a root file system (folder or tar), any archive plain or compressed; `PATH:TAG` for one image
+    /// of several; `docker://HOST/NAME:TAG` for an image of a registry; or the name or digest of an image in the store. A path comes before a name.
     /// What is in the store already is not unpacked again.
     ///
     /// # Errors
@@ -33,6 +33,7 @@ impl Image {
         let _nothing_is_removed_now = store.lock_shared()?;
         let listed = match locate(reference) {
             Some((path, tag)) => bring_in(path, tag, store)?,
+            None if reference.starts_with(registry::SCHEME) => registry::bring_in(store, reference)?,
             None => store.find(reference)?.ok_or_else(|| store.not_found(reference))?,
         };
         ready(reference, listed, store)
@@ -59,7 +60,7 @@ fn bring_in(path: &Path, tag: Option<&str>, store: &Store) -> Result<Listed, Err
     }
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     let mut start = Vec::new();
-    (&mut file).take(4).read_to_end(&mut start).map_err(Error::io("read", path))?;
+    (&mut file).take(decompress::START_BYTES).read_to_end(&mut start).map_err(Error::io("read", path))?;
     if Compression::of(&start) == Compression::None {
         return archive(path, file, tag, store);
     }
@@ -96,6 +97,9 @@ fn archive(path: &Path, file: File, tag: Option<&str>, store: &Store) -> Result<
         return import::saved(store, &archive, tag);
     }
     no_tag(path, tag)?;
+    if archive.has("manifest") && archive.top().any(|(name, _)| name == b"rootfs") {
+        return aci::bring_in(store, &archive, path);
+    }
     if !archive.top().any(|(name, program)| program || ROOT_NAMES.contains(&name)) {
         return Err(Error::NotAnImage { path: path.into(), why: "it is a tar without programs".into() });
     }

@@ -12,8 +12,8 @@ use super::Error;
 use super::member::{Kind, Members};
 use super::name;
 
-/// A reader of one part, and its length in bytes.
-pub(crate) type Part<'a> = (Box<dyn Read + 'a>, u64);
+/// A reader of one part, and its length in bytes where that is known beforehand.
+pub(crate) type Part<'a> = (Box<dyn Read + 'a>, Option<u64>);
 
 /// Named parts.
 pub(crate) trait Source {
@@ -28,6 +28,14 @@ pub(crate) trait Source {
     /// # Errors
     /// It is not there or not a file.
     fn open(&self, part: &str) -> Result<Part<'_>, Error>;
+
+    /// Opens an index or a manifest, where those are not kept with the other blobs.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    fn open_manifest(&self, part: &str) -> Result<Part<'_>, Error> {
+        self.open(part)
+    }
 
     /// How errors call a part.
     fn label(&self, part: &str) -> String {
@@ -72,7 +80,7 @@ impl Source for Folder {
 
     fn open(&self, part: &str) -> Result<Part<'_>, Error> {
         let (file, length) = self.file(part).map_err(|why| Error::malformed(self.label(part), why))?;
-        Ok((Box::new(file), length))
+        Ok((Box::new(file), Some(length)))
     }
 }
 
@@ -100,7 +108,7 @@ impl Source for Memory {
     fn open(&self, part: &str) -> Result<Part<'_>, Error> {
         let missing = || Error::malformed(self.label(part), "is missing");
         let bytes = self.parts.get(part).ok_or_else(missing)?;
-        Ok((Box::new(bytes.as_slice()), bytes.len() as u64))
+        Ok((Box::new(bytes.as_slice()), Some(bytes.len() as u64)))
     }
 }
 
@@ -177,6 +185,11 @@ impl Archive {
         Ok(file)
     }
 
+    /// The members of the archive and their content, in order.
+    pub(crate) fn members(&self) -> io::Result<Members<io::BufReader<File>>> {
+        Ok(Members::new(io::BufReader::with_capacity(256 << 10, self.whole()?)))
+    }
+
     fn find(&self, part: &str) -> Option<(u64, u64)> {
         let mut path = part.as_bytes().to_vec();
         // `docker save` before 1.25 links equal layers to each other.
@@ -219,6 +232,6 @@ impl Source for Archive {
         let (offset, size) = self.find(part).ok_or_else(|| broken(io::ErrorKind::NotFound.into()))?;
         let mut file = &self.file;
         file.seek(SeekFrom::Start(offset)).map_err(broken)?;
-        Ok((Box::new(file.take(size)), size))
+        Ok((Box::new(file.take(size)), Some(size)))
     }
 }
