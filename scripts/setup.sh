@@ -62,6 +62,12 @@ setup_peers() {
         say "youki could not be built; going on without"
 }
 
+# What makes, copies and serves images, for the tests that hand images to and fro.
+setup_images() {
+    install_packages skopeo=skopeo umoci=umoci docker-registry=docker-registry mmdebstrap=mmdebstrap \
+        podman=podman xz=xz-utils bzip2=bzip2 setpriv=util-linux
+}
+
 # A guest kernel, unpacked (not installed) from the distribution's package into the cache:
 # kernels/<version>/boot/vmlinuz-<version> and kernels/<version>/lib/modules/<version>.
 setup_kernel() {

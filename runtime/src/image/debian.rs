@@ -25,6 +25,8 @@ pub const VARIANTS: [&str; 9] =
 /// What makes a root file system boot: init, devices, the bus services expect, addresses.
 const INIT: [&str; 5] = ["systemd-sysv", "udev", "dbus", "iproute2", "kmod"];
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Takes out what mmdebstrap copies from the host.
+const WITHOUT_HOST: &str = r#"rm -f "$1/etc/hostname" "$1/etc/resolv.conf""#;
 const DAY_S: u64 = 86_400;
 /// Lines of what mmdebstrap said that an error repeats.
 const LAST_WORDS: usize = 6;
@@ -172,7 +174,9 @@ impl BuildOptions {
         command.arg(PROGRAM).arg(format!("--variant={}", self.variant()));
         command.arg(format!("--include={}", packages.join(",")));
         command.args(["--format=tar", "--skip=output/dev"]);
-        command.arg("--customize-hook=rm -f \"$1/etc/hostname\" \"$1/etc/resolv.conf\"");
+        // Only what has maintainer scripts gets as far as the last hook.
+        let last = if self.variant() == "extract" { "extract" } else { "customize" };
+        command.arg(format!("--{last}-hook={WITHOUT_HOST}"));
         command.arg(self.suite.as_deref().unwrap_or_default()).arg("-").args(sources);
         command.env("SOURCE_DATE_EPOCH", epoch_s.to_string()).env("LC_ALL", "C.UTF-8");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

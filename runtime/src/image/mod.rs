@@ -18,6 +18,8 @@ mod discard;
 mod document;
 mod error;
 mod export;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod import;
 mod inspect;
 mod layer;

@@ -121,7 +121,7 @@ fn dependencies_come_from_the_store_or_are_named() {
 fn what_cannot_be_kept_is_refused_by_name() {
     let here = tempfile::tempdir().expect("folder");
     let store = Store::open(&here.path().join("store")).expect("store");
-    let mut refuse = |change: &dyn Fn(&mut Value), files: &[Vec<u8>], says: &str| {
+    let refuse = |change: &dyn Fn(&mut Value), files: &[Vec<u8>], says: &str| {
         let mut changed = manifest();
         change(&mut changed);
         let reference = put(here.path(), "x.aci", &archive(&changed, files));
