@@ -85,6 +85,9 @@ pub fn backend(name: &str, options: &vm::Options, runtimes: &[String]) -> Result
         }
     }
     let id = FAMILIES.iter().find(|(family, _)| *family == name).map_or(name, |(_, id)| id);
+    // What an ordinary user can have of it; the table shows it under that name.
+    let is_root = nix::unistd::geteuid().is_root();
+    let id = if id == "container" && !is_root { "container:rootless" } else { id };
     let known = known(options, runtimes)?;
     let ids: Vec<String> = known.iter().map(|backend| backend.id()).collect();
     known.into_iter().find(|backend| backend.id() == id).ok_or_else(|| {

@@ -38,6 +38,7 @@ pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {
     let mut backends: Vec<Box<dyn Backend>> = vec![
         Box::new(process::ProcessBackend),
         Box::new(container::ContainerBackend),
+        Box::new(container::RootlessBackend),
         Box::new(vm::DirectBackend::new(options.clone())),
         Box::new(vm::RestoreBackend::new(options.clone())),
         Box::new(vm::FloorBackend::new(options.clone())),

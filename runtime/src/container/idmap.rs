@@ -70,7 +70,7 @@ impl Drop for Mapped {
 }
 
 /// A user namespace with these maps and nobody in it.
-fn user_namespace(maps: &IdMaps) -> Result<OwnedFd, Error> {
+pub(super) fn user_namespace(maps: &IdMaps) -> Result<OwnedFd, Error> {
     let failed =
         |errno: i32| Error::system("make a user namespace")(std::io::Error::from_raw_os_error(errno));
     let mut pidfd = -1;

@@ -36,7 +36,7 @@ const DEVICES: [(&str, u32, u32); 6] =
 const UPPER_BYTES: u64 = 64 << 20;
 
 /// A container of the image's files at `rootfs`, or of the guest program alone.
-pub(super) fn setup(rootfs: Option<&Path>) -> Setup {
+pub(super) fn setup(rootfs: Option<&Path>, maps: IdMaps) -> Setup {
     let source = match rootfs {
         Some(folder) => RootSource::Overlay {
             lower: vec![folder.to_owned()],
@@ -56,7 +56,7 @@ pub(super) fn setup(rootfs: Option<&Path>) -> Setup {
             time: Namespace::Host,
             time_offsets: TimeOffsets::default(),
         },
-        id_maps: Some(maps()),
+        id_maps: Some(maps),
         root: Root {
             read_only: source == RootSource::Empty,
             source,

@@ -1,6 +1,13 @@
 //! The backend as a run uses it.
 
-use super::super::*;
+use std::sync::Arc;
+
+use crate::cgroup::Hierarchies;
+use crate::container::ContainerBackend;
+use crate::event::{Event, EventSink};
+use crate::image::Image;
+use crate::watch::Watch;
+use crate::{Backend, Instance, LaunchSpec, RunContext, Workload};
 use crate::{Exit, InstanceName, Limits, Stamped};
 use guest::Plan;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

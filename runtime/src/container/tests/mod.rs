@@ -2,6 +2,7 @@
 
 mod backend;
 mod hostile;
+mod rootless;
 mod setup;
 
 /// Whether this can be tried; says why not.

@@ -13,7 +13,7 @@ use crate::container::{Compiled, Launch, Started, standard};
 
 /// The standard setup around a folder of tools, running `script` in its shell.
 pub(super) fn shell(root: &Path, script: &str) -> Setup {
-    let mut setup = standard::setup(Some(root));
+    let mut setup = standard::setup(Some(root), standard::maps());
     setup.process.args =
         [c"/bin/sh".into(), c"-c".into(), std::ffi::CString::new(script).expect("text")].to_vec();
     setup.process.env = vec![c"PATH=/bin".into()];
@@ -265,7 +265,7 @@ fn what_cannot_be_carried_out_is_refused_by_name() {
         return;
     }
     let refused = |change: &dyn Fn(&mut Setup)| {
-        let mut setup = standard::setup(None);
+        let mut setup = standard::setup(None, standard::maps());
         change(&mut setup);
         Compiled::new(&setup).expect_err("refused").to_string()
     };

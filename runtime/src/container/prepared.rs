@@ -1,0 +1,175 @@
+//! A container backend made ready for one image.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::idmap::Mapped;
+use super::instance::Container;
+use super::setup::{IdMaps, Setup};
+use super::{Compiled, Launch, place, standard};
+use crate::cgroup::{Cgroup, Hierarchies};
+use crate::clock::now_ns;
+use crate::event::{Event, EventSink};
+use crate::image::Image;
+use crate::watch::{Source, Watch};
+use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext, Workload};
+
+/// What all instances of a run share.
+pub(super) struct PreparedContainer {
+    backend: String,
+    watch: Arc<Watch>,
+    run: String,
+    groups: Groups,
+    null: OwnedFd,
+    files: Option<Files>,
+    maps: IdMaps,
+    compiled: Compiled,
+    image: String,
+}
+
+/// Where the instances' cgroups are made.
+pub(super) enum Groups {
+    /// Here.
+    Of(Hierarchies),
+    /// Nowhere, because.
+    None(String),
+}
+
+impl PreparedContainer {
+    pub(super) fn prepare(
+        backend: String,
+        context: &RunContext,
+        image: &Image,
+        setup: Setup,
+        files: Option<Files>,
+        groups: Groups,
+    ) -> Result<Arc<dyn Prepared>, Error> {
+        crate::guest_program()?;
+        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+        Ok(Arc::new(PreparedContainer {
+            backend,
+            watch: context.watch.clone(),
+            run: context.run_id.clone(),
+            groups,
+            null: null.map_err(Error::system("open /dev/null"))?.into(),
+            compiled: Compiled::new(&setup)?,
+            maps: setup.id_maps.unwrap_or_default(),
+            files,
+            image: image.digest.clone(),
+        }))
+    }
+
+    fn group(&self, spec: &LaunchSpec) -> Result<Option<Cgroup>, Error> {
+        match &self.groups {
+            Groups::Of(hierarchies) => {
+                Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &spec.limits).map(Some)
+            }
+            Groups::None(_) if spec.limits == Limits::default() => Ok(None),
+            Groups::None(why) => Err(Error::Invalid(format!("limits cannot be held here: {why}"))),
+        }
+    }
+}
+
+/// The image's files as containers see them.
+pub(super) enum Files {
+    /// With their owners mapped to the ids inside.
+    Mapped(Mapped),
+    /// As they are, because that is not possible here.
+    Plain { folder: PathBuf, why: String },
+}
+
+impl Files {
+    pub(super) fn mapped(folder: &Path, state: &Path, maps: &IdMaps) -> Files {
+        match Mapped::mount(folder, state, maps) {
+            Ok(mapped) => Files::Mapped(mapped),
+            Err(error) => Files::Plain { folder: folder.to_owned(), why: error.to_string() },
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Files::Mapped(mapped) => mapped.path(),
+            Files::Plain { folder, .. } => folder,
+        }
+    }
+
+    fn owners(&self) -> String {
+        match self {
+            Files::Mapped(_) => "those of the image, through an id-mapped mount".into(),
+            Files::Plain { why, .. } => format!("as the ids of the host are mapped, else nobody's ({why})"),
+        }
+    }
+}
+
+fn lines(ranges: &[super::setup::IdRange]) -> Vec<String> {
+    ranges.iter().map(|range| format!("{} {} {}", range.inside, range.outside, range.count)).collect()
+}
+
+impl Prepared for PreparedContainer {
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({
+            "backend": self.backend,
+            "image": self.image,
+            "namespaces": ["pid", "net", "uts", "mount", "ipc", "user", "cgroup"],
+            "id_maps": { "users": lines(&self.maps.uids), "groups": lines(&self.maps.gids) },
+            "cgroup": match &self.groups {
+                Groups::Of(hierarchies) => hierarchies.mode().to_string(),
+                Groups::None(why) => format!("none: {why}"),
+            },
+            "owners": self.files.as_ref().map(Files::owners),
+            "rootfs": if self.files.is_some() { "overlay: image below, tmpfs above" } else { "tmpfs, read-only" },
+            "mounts": ["/proc", "/sys (read-only)", "/dev (tmpfs)", "/dev/pts", "/dev/shm", "/dev/mqueue"],
+            "masked": standard::MASKED,
+            "read_only": standard::READ_ONLY,
+            "capabilities": standard::KEPT_CAPABILITIES,
+            "no_new_privs": true,
+            "seccomp": "default profile: a closed set of calls; mounts, namespaces, modules, keys, clocks, tracing refused",
+            "network": "loopback; for http a listening socket of the host's loopback is inherited",
+        })
+    }
+
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        events.send(now_ns(), Event::Mark("cgroup"));
+        let cgroup = self.group(spec)?;
+        let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
+        let mut plan = spec.plan.clone();
+        let listener = (plan.workload == Workload::Http)
+            .then(|| std::net::TcpListener::bind("127.0.0.1:0"))
+            .transpose()
+            .map_err(Error::system("listen on the host's loopback for a container"))?;
+        plan.inherited_listener = listener.is_some();
+        let service = listener.as_ref().map(|listener| listener.local_addr()).transpose();
+        let service = service.map_err(Error::system("read a listener's address"))?;
+
+        let null = self.null.as_fd();
+        let mut fds = vec![null, null, null, inside.as_fd()];
+        fds.extend(listener.as_ref().map(|listener| listener.as_fd()));
+        let hostname = format!("{}-{}", self.run, spec.name);
+        events.send(now_ns(), Event::Mark("clone"));
+        let entrance = cgroup.as_ref().map(Cgroup::entrance).transpose()?;
+        let plan = place::cstring(plan.to_word())?;
+        let started = self.compiled.start(&Launch {
+            program: Some(crate::guest_program()?),
+            args: Some(vec![c"guest".into(), c"fd:3".into(), plan]),
+            fds: &fds,
+            hostname: Some(hostname.get(..hostname.len().min(64)).unwrap_or_default()),
+            entrance: entrance.as_ref(),
+            gate: None,
+            before_root: None,
+            ends_with_parent: true,
+        })?;
+        for (phase, at_ns) in started.marks {
+            events.send(at_ns, Event::Mark(phase));
+        }
+        // From here on the instance is owned: an error below drops and thereby ends it.
+        let watched = started.pidfd.try_clone().map_err(Error::system("duplicate a pidfd"))?;
+        let instance = Container::new(started.pid, started.pidfd, cgroup, service);
+        self.watch
+            .add(Source::Channel(outside.into()), events.clone())
+            .and_then(|()| self.watch.add(Source::Exit(watched), events))
+            .map_err(Error::system("watch a container"))?;
+        Ok(Box::new(instance))
+    }
+}
