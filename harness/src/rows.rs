@@ -1,7 +1,7 @@
 //! A run folder as the place where a scenario's rows go.
 
 use results::RunFolder;
-use results::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 use scenarios::{Error, Rows};
 
 /// Writes to a [`RunFolder`].
@@ -43,6 +43,10 @@ impl Rows for FolderRows<'_> {
 
     fn ksm(&mut self, row: &KsmSample) -> Result<(), Error> {
         self.folder.ksm(row).map_err(refused("a row of ksm.csv"))
+    }
+
+    fn drill(&mut self, row: &Drill) -> Result<(), Error> {
+        self.folder.drill(row).map_err(refused("a row of drills.csv"))
     }
 
     fn update(&mut self, run: &Run) -> Result<(), Error> {

@@ -49,6 +49,14 @@ pub struct Settings {
     #[arg(long, env = "BENCH_IMAGES", value_name = "shared|own,…", value_delimiter = ',')]
     pub images: Option<Vec<String>>,
 
+    /// node-failure: what dies at once: all, or one after the other (rolling)
+    #[arg(long, env = "BENCH_MODES", value_name = "all|rolling,…", value_delimiter = ',')]
+    pub modes: Option<Vec<String>>,
+
+    /// node-failure: requests a second over all instances together
+    #[arg(long, env = "BENCH_RATE", value_name = "R")]
+    pub rate: Option<f64>,
+
     /// density: grow until N instances, failure, or free=10%
     #[arg(long, env = "BENCH_UNTIL", value_name = "N|failure|free=P%")]
     pub until: Option<String>,
@@ -184,6 +192,8 @@ impl Settings {
             cores: self.cores.or(other.cores),
             arrivals: self.arrivals.or(other.arrivals),
             images: self.images.or(other.images),
+            modes: self.modes.or(other.modes),
+            rate: self.rate.or(other.rate),
             until: self.until.or(other.until),
             steps: self.steps.or(other.steps),
             requests: self.requests.or(other.requests),

@@ -31,6 +31,35 @@ pub fn table(summary: &Summary) -> Table {
     table
 }
 
+/// Heads of the drills' table.
+const RECOVERY_HEADS: [&str; 7] =
+    ["backend", "dies", "drills", "half serve after", "90 %", "all", "requests lost"];
+
+/// A row a backend and mode of failure.
+pub fn recoveries(summary: &Summary) -> Option<Table> {
+    if summary.recoveries.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(RECOVERY_HEADS);
+    for one in &summary.recoveries {
+        let of = |estimate| interval(estimate, duration).unwrap_or_else(|| "–".into());
+        table.add_row([
+            one.backend.clone(),
+            one.mode.clone(),
+            format!("{} of {}", one.drills, one.instances),
+            of(&one.half_ns),
+            of(&one.most_ns),
+            of(&one.all_ns),
+            format!("{} of {}", one.lost_total, one.requests_total),
+        ]);
+    }
+    Some(table)
+}
+
 /// Heads of the sweep's table.
 const SWEEP_HEADS: [&str; 9] = [
     "backend",
@@ -202,7 +231,7 @@ fn outcomes(backend: &BackendSummary) -> String {
 mod tests {
     use super::*;
     use results::LoadedRun;
-    use results::record::{Attempt, Outcome, Run, SCHEMA_VERSION};
+    use results::record::{Attempt, Outcome, Run};
 
     fn attempt(storm: u32, instance: u32, backend: &str, ready_ns: Option<u64>) -> Attempt {
         Attempt {
@@ -222,23 +251,11 @@ mod tests {
 
     fn run() -> LoadedRun {
         let run = Run {
-            schema_version: SCHEMA_VERSION,
-            id: "x".into(),
-            scenario: "boot-storm".into(),
-            began_at: String::new(),
-            epoch_ns: 0,
             plan: serde_json::json!({ "instances": 2 }),
-            seed: 1,
-            argv: Vec::new(),
-            versions: Default::default(),
-            host: Default::default(),
-            configs: Default::default(),
             backends: vec!["process".into(), "container".into()],
             unavailable: [("vm:direct".to_owned(), "no QEMU".to_owned())].into(),
-            warmup_storms: Vec::new(),
-            self_test: Default::default(),
-            warnings: Vec::new(),
             complete: true,
+            ..Run::new("x", "boot-storm")
         };
         let mut attempts = Vec::new();
         for storm in 0..12 {
@@ -247,17 +264,7 @@ mod tests {
             attempts.push(attempt(storm, 0, backend, Some(ready_ns)));
             attempts.push(attempt(storm, 1, backend, (storm != 3).then_some(ready_ns)));
         }
-        LoadedRun {
-            path: "x".into(),
-            run,
-            attempts,
-            phases: Vec::new(),
-            host: Vec::new(),
-            storms: Vec::new(),
-            memory: Vec::new(),
-            ksm: Vec::new(),
-            warnings: Vec::new(),
-        }
+        LoadedRun { attempts, ..LoadedRun::without_rows(run) }
     }
 
     #[test]

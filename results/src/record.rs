@@ -201,6 +201,34 @@ pub struct KsmSample {
     pub mem_available_bytes: Option<u64>,
 }
 
+/// A row of `drills.csv`: what a failure cost. When the replacements served is in `attempts.csv`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    /// Storm of the replacements.
+    pub storm: u32,
+    /// Storm of those that died.
+    pub before: u32,
+    /// Backend.
+    pub backend: String,
+    /// `all` died at once, or `rolling`: one after the other.
+    pub mode: String,
+    /// Instances that served.
+    pub instances: u32,
+    /// When the first was killed.
+    pub failed_at_ns: u64,
+    /// When the last of the old ones was gone.
+    pub gone_at_ns: u64,
+    /// Requests the client made, before, during and after.
+    pub requests: u64,
+    /// Requests that had no answer, as the client counted them.
+    pub lost: u64,
+    /// When the last of those was due.
+    pub last_lost_ns: Option<u64>,
+    /// Slowest answer to a request due after the failure, from when it was due.
+    pub slowest_answer_ns: Option<u64>,
+}
+
 /// `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Run {
@@ -238,6 +266,31 @@ pub struct Run {
     pub warnings: Vec<String>,
     /// Whether the run came to its planned end.
     pub complete: bool,
+}
+
+impl Run {
+    /// A run of which nothing is known but what it is.
+    pub fn new(id: &str, scenario: &str) -> Run {
+        Run {
+            schema_version: SCHEMA_VERSION,
+            id: id.to_owned(),
+            scenario: scenario.to_owned(),
+            began_at: String::new(),
+            epoch_ns: 0,
+            plan: serde_json::Value::Null,
+            seed: 0,
+            argv: Vec::new(),
+            versions: Default::default(),
+            host: Default::default(),
+            configs: Default::default(),
+            backends: Vec::new(),
+            unavailable: Default::default(),
+            warmup_storms: Vec::new(),
+            self_test: Default::default(),
+            warnings: Vec::new(),
+            complete: false,
+        }
+    }
 }
 
 /// Version of the run folder's format.

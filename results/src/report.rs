@@ -32,6 +32,7 @@ pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
     }
     page.push_str(&density(summary));
     page.push_str(&sweep(summary));
+    page.push_str(&recoveries(summary));
     page.push_str("<h2>Charts</h2>\n");
     for chart in charts {
         page.push_str(&format!(
@@ -121,13 +122,6 @@ fn sweep(summary: &Summary) -> String {
          <th>images</th><th>storm of</th><th>starts per core</th><th>due → there (median)</th><th>start → there \
          (median)</th><th>a second</th><th>missed</th><th>canary</th><th>waiting for CPU</th></tr>\n",
     );
-    let range = |estimate: &Estimate| match (estimate.value, estimate.low, estimate.high) {
-        (Some(value), Some(low), Some(high)) => {
-            format!("{} [{}, {}]", duration(value), duration(low), duration(high))
-        }
-        (Some(value), ..) => duration(value),
-        _ => "–".into(),
-    };
     let dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
     for curve in &summary.sweep {
         for point in &curve.points {
@@ -138,8 +132,8 @@ fn sweep(summary: &Summary) -> String {
                 curve.images.clone(),
                 point.instances.to_string(),
                 format!("{:.1}", point.starts_per_core),
-                range(&point.from_due_ns),
-                range(&point.from_started_ns),
+                estimate(&point.from_due_ns, duration),
+                estimate(&point.from_started_ns, duration),
                 dash(point.per_s.value.map(|per_s| format!("{per_s:.1}"))),
                 format!("{} of {}", point.missed, point.attempts),
                 dash(point.canary_slowdown.map(ratio)),
@@ -167,6 +161,49 @@ fn sweep(summary: &Summary) -> String {
         );
     }
     html
+}
+
+fn recoveries(summary: &Summary) -> String {
+    if summary.recoveries.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<h2>After a failure</h2>\n<div class=\"wide\"><table><tr><th>backend</th><th>dies</th><th>drills</th>\
+         <th>instances</th><th>half serve</th><th>90 % serve</th><th>all serve</th><th>old ones gone</th>\
+         <th>requests lost a drill</th><th>lost of all</th></tr>\n",
+    );
+    for one in &summary.recoveries {
+        let cells = [
+            one.backend.clone(),
+            one.mode.clone(),
+            one.drills.to_string(),
+            one.instances.to_string(),
+            estimate(&one.half_ns, duration),
+            estimate(&one.most_ns, duration),
+            estimate(&one.all_ns, duration),
+            estimate(&one.gone_ns, duration),
+            estimate(&one.lost, |lost| format!("{lost:.1}")),
+            format!("{} of {}", one.lost_total, one.requests_total),
+        ];
+        html.push_str("<tr>");
+        cells.iter().for_each(|cell| _ = write!(html, "<td>{}</td>", escape(cell)));
+        html.push_str("</tr>\n");
+    }
+    html.push_str(
+        "</table></div>\n<p class=\"dim\">From the first kill until the replacements serve, mean over drills with \
+         Student's 95 % interval. The old instances are taken down by the same host and their end is inside. Requests \
+         are lost where the client had no answer, as it counted them.</p>\n",
+    );
+    html
+}
+
+/// `value [low, high]`, as far as there are any.
+fn estimate(estimate: &Estimate, unit: fn(f64) -> String) -> String {
+    match (estimate.value, estimate.low, estimate.high) {
+        (Some(value), Some(low), Some(high)) => format!("{} [{}, {}]", unit(value), unit(low), unit(high)),
+        (Some(value), ..) => unit(value),
+        _ => "–".into(),
+    }
 }
 
 fn density(summary: &Summary) -> String {

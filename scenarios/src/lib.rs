@@ -9,6 +9,7 @@ pub mod density;
 mod error;
 mod host_size;
 mod launch;
+pub mod node_failure;
 mod plan;
 mod progress;
 mod rows;

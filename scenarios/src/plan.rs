@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
-use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm, density, sweep};
+use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm, density, node_failure, sweep};
 
 /// Declares the scenarios: a variant of [`Plan`], its room, and what it does. Each room has a `NAME`,
 /// a `Plan` with `KEYS`, `launch`, `sized_for`, `quicken`, `validate` and `would_do`, and a `run`.
@@ -107,6 +107,8 @@ scenarios! {
         "instances grown in steps: what one more costs, by every accounting method, and how many fit";
     StormSweep, sweep,
         "storms of many sizes, on few and many cores: the curve of latency, its knee, what neighbours feel";
+    NodeFailure, node_failure,
+        "a node dies under load and everything is started again: time until all serve, requests lost";
 }
 
 impl Plan {

@@ -1,6 +1,6 @@
 //! Where the rows of a run go.
 
-use results::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 
 use crate::Error;
 
@@ -48,6 +48,12 @@ pub trait Rows {
     /// # Errors
     /// As [`Rows::attempt`].
     fn ksm(&mut self, row: &KsmSample) -> Result<(), Error>;
+
+    /// Appends to `drills.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn drill(&mut self, row: &Drill) -> Result<(), Error>;
 
     /// Rewrites `run.json`.
     ///

@@ -1,6 +1,6 @@
 //! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
 
-use results::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, SCHEMA_VERSION, Storm};
+use results::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 use runtime::clock::now_ns;
 use runtime::fake::FakeBackend;
 use runtime::image::Image;
@@ -19,6 +19,7 @@ pub(crate) struct Memory {
     pub(crate) updates: u32,
     pub(crate) storms: Vec<Storm>,
     pub(crate) steps: Vec<MemoryStep>,
+    pub(crate) drills: Vec<Drill>,
     pub(crate) full_after: Option<usize>,
 }
 
@@ -61,6 +62,11 @@ impl Rows for Memory {
         Ok(())
     }
 
+    fn drill(&mut self, row: &Drill) -> Result<(), Error> {
+        self.drills.push(row.clone());
+        Ok(())
+    }
+
     fn update(&mut self, _run: &Run) -> Result<(), Error> {
         self.updates += 1;
         Ok(())
@@ -74,14 +80,7 @@ pub(crate) struct Trial {
 }
 
 /// Carries out `plan` on the fake backends it names.
-pub(crate) fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl FnMut(Progress)) -> Trial {
-    let folder = tempfile::tempdir().expect("folder");
-    let context = RunContext {
-        run_id: "test".into(),
-        state_dir: folder.path().into(),
-        cache_dir: folder.path().into(),
-        watch: std::sync::Arc::new(Watch::start().expect("stamper")),
-    };
+pub(crate) fn try_it(plan: &Plan, memory: Memory, stop: &Stop, heard: impl FnMut(Progress)) -> Trial {
     let backends: Vec<Box<dyn Backend>> = plan
         .launch()
         .on
@@ -91,24 +90,29 @@ pub(crate) fn try_it(plan: &Plan, memory: Memory, stop: &Stop, mut heard: impl F
             Box::new(FakeBackend { script }) as Box<dyn Backend>
         })
         .collect();
+    try_on(plan, backends, memory, stop, heard)
+}
+
+/// Carries out `plan` on `backends`.
+pub(crate) fn try_on(
+    plan: &Plan,
+    backends: Vec<Box<dyn Backend>>,
+    memory: Memory,
+    stop: &Stop,
+    mut heard: impl FnMut(Progress),
+) -> Trial {
+    let folder = tempfile::tempdir().expect("folder");
+    let context = RunContext {
+        run_id: "test".into(),
+        state_dir: folder.path().into(),
+        cache_dir: folder.path().into(),
+        watch: std::sync::Arc::new(Watch::start().expect("stamper")),
+    };
     let mut run = Run {
-        schema_version: SCHEMA_VERSION,
-        id: "test".into(),
-        scenario: plan.scenario().into(),
-        began_at: String::new(),
         epoch_ns: now_ns(),
-        plan: serde_json::Value::Null,
         seed: plan.launch().seed,
-        argv: Vec::new(),
-        versions: Default::default(),
-        host: Default::default(),
-        configs: Default::default(),
         backends: plan.launch().on.clone(),
-        unavailable: Default::default(),
-        warmup_storms: Vec::new(),
-        self_test: Default::default(),
-        warnings: Vec::new(),
-        complete: false,
+        ..Run::new("test", plan.scenario())
     };
     let mut memory = memory;
     let image = Image::builtin();

@@ -45,6 +45,9 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     for note in table::footnotes(&summary) {
         writeln!(out, "  {note}")?;
     }
+    if let Some(recoveries) = table::recoveries(&summary) {
+        print_table(recoveries, out)?;
+    }
     if let Some(density) = table::density(&summary) {
         print_table(density, out)?;
     }

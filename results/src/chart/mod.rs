@@ -5,6 +5,7 @@ mod ecdf;
 mod footprint;
 mod merging;
 mod phases;
+mod recovery;
 mod stress;
 mod sweep;
 mod timeline;
@@ -34,6 +35,7 @@ pub struct Chart {
 /// What the drawing library said.
 pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
     let charts = [
+        recovery::draw(run, &summary.recoveries)?,
         sweep::draw(&summary.sweep, &summary.sweep_models)?,
         ecdf::draw(run, summary)?,
         timeline::draw(run, summary)?,

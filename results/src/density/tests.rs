@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::record::{Run, SCHEMA_VERSION};
+use crate::record::Run;
 
 fn step(storm: u32, live: u32, state: MemoryState, bytes: u64) -> MemoryStep {
     MemoryStep {
@@ -28,35 +28,12 @@ fn step(storm: u32, live: u32, state: MemoryState, bytes: u64) -> MemoryStep {
 }
 
 fn run(memory: Vec<MemoryStep>) -> LoadedRun {
-    LoadedRun {
-        path: "x".into(),
-        run: Run {
-            schema_version: SCHEMA_VERSION,
-            id: "x".into(),
-            scenario: "density".into(),
-            began_at: String::new(),
-            epoch_ns: 0,
-            plan: serde_json::Value::Null,
-            seed: 1,
-            argv: Vec::new(),
-            versions: BTreeMap::new(),
-            host: BTreeMap::new(),
-            configs: BTreeMap::new(),
-            backends: vec!["process".into(), "container".into()],
-            unavailable: BTreeMap::new(),
-            warmup_storms: vec![0],
-            self_test: BTreeMap::new(),
-            warnings: Vec::new(),
-            complete: true,
-        },
-        attempts: Vec::new(),
-        phases: Vec::new(),
-        host: Vec::new(),
-        storms: Vec::new(),
-        memory,
-        ksm: Vec::new(),
-        warnings: Vec::new(),
-    }
+    let run = Run {
+        backends: vec!["process".into(), "container".into()],
+        warmup_storms: vec![0],
+        ..Run::new("x", "density")
+    };
+    LoadedRun { memory, ..LoadedRun::without_rows(run) }
 }
 
 #[test]

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::{
-    ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, HOST_COLUMNS, HOST_CSV, KSM_COLUMNS, KSM_CSV, MEMORY_COLUMNS,
-    MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
+    ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, DRILL_COLUMNS, DRILLS_CSV, HOST_COLUMNS, HOST_CSV,
+    KSM_COLUMNS, KSM_CSV, MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS,
+    STORMS_CSV,
 };
 use crate::Error;
-use crate::record::{Attempt, HostSample, KsmSample, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION, Storm};
+use crate::record::{
+    Attempt, Drill, HostSample, KsmSample, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION, Storm,
+};
 
 /// A run as read from its folder.
 #[derive(Clone, Debug)]
@@ -33,11 +36,29 @@ pub struct LoadedRun {
     pub memory: Vec<MemoryStep>,
     /// `ksm.csv`; empty where nothing was merged.
     pub ksm: Vec<KsmSample>,
+    /// `drills.csv`; empty where nothing failed on purpose.
+    pub drills: Vec<Drill>,
     /// What is missing or was dropped in reading.
     pub warnings: Vec<String>,
 }
 
 impl LoadedRun {
+    /// A run without rows, as when it has just begun.
+    pub fn without_rows(run: Run) -> LoadedRun {
+        LoadedRun {
+            path: PathBuf::new(),
+            run,
+            attempts: Vec::new(),
+            phases: Vec::new(),
+            host: Vec::new(),
+            storms: Vec::new(),
+            memory: Vec::new(),
+            ksm: Vec::new(),
+            drills: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Reads the run in the folder `path`. A last line without its end is dropped with a warning:
     /// that is what a killed run leaves.
     ///
@@ -57,12 +78,24 @@ impl LoadedRun {
         let storms = load_optional(&path.join(STORMS_CSV), STORM_COLUMNS, &mut warnings, check_storm)?;
         let memory = load_optional(&path.join(MEMORY_CSV), MEMORY_COLUMNS, &mut warnings, |_| Ok(()))?;
         let ksm = load_optional(&path.join(KSM_CSV), KSM_COLUMNS, &mut warnings, |_| Ok(()))?;
+        let drills = load_optional(&path.join(DRILLS_CSV), DRILL_COLUMNS, &mut warnings, |_| Ok(()))?;
         check_unique(path, &attempts)?;
         if !run.complete && path.join(DECIDED_CSV).exists() {
             let decided = load_rows(&path.join(DECIDED_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
             add_decided(&mut attempts, decided, &mut warnings);
         }
-        Ok(LoadedRun { path: path.to_owned(), run, attempts, phases, host, storms, memory, ksm, warnings })
+        Ok(LoadedRun {
+            path: path.to_owned(),
+            run,
+            attempts,
+            phases,
+            host,
+            storms,
+            memory,
+            ksm,
+            drills,
+            warnings,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use load::LoadedRun;
 
 use crate::Error;
-use crate::record::{Attempt, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use crate::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
 use append::AppendFile;
 
 /// Name of the run's description.
@@ -106,6 +106,23 @@ pub const KSM_COLUMNS: &[&str] = &[
     "mem_available_bytes",
 ];
 
+/// Name of the table of drills.
+pub const DRILLS_CSV: &str = "drills.csv";
+/// Columns of `drills.csv`.
+pub const DRILL_COLUMNS: &[&str] = &[
+    "storm",
+    "before",
+    "backend",
+    "mode",
+    "instances",
+    "failed_at_ns",
+    "gone_at_ns",
+    "requests",
+    "lost",
+    "last_lost_ns",
+    "slowest_answer_ns",
+];
+
 /// A run being written. Every call is one append that is with the kernel when it returns; it may
 /// be shared between threads.
 #[derive(Debug)]
@@ -118,6 +135,7 @@ pub struct RunFolder {
     storms: AppendFile,
     memory: AppendFile,
     ksm: AppendFile,
+    drills: AppendFile,
 }
 
 impl RunFolder {
@@ -141,6 +159,7 @@ impl RunFolder {
             storms: AppendFile::at_first_row(path.join(STORMS_CSV), STORM_COLUMNS),
             memory: AppendFile::at_first_row(path.join(MEMORY_CSV), MEMORY_COLUMNS),
             ksm: AppendFile::at_first_row(path.join(KSM_CSV), KSM_COLUMNS),
+            drills: AppendFile::at_first_row(path.join(DRILLS_CSV), DRILL_COLUMNS),
         })
     }
 
@@ -204,6 +223,14 @@ impl RunFolder {
     /// What the system said; the rows before stay as they were.
     pub fn ksm(&self, sample: &KsmSample) -> Result<(), Error> {
         self.ksm.rows(std::slice::from_ref(sample))
+    }
+
+    /// Appends a drill.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn drill(&self, drill: &Drill) -> Result<(), Error> {
+        self.drills.rows(std::slice::from_ref(drill))
     }
 
     /// Replaces `run.json` as a whole: a reader sees the old one or the new one. Once the run is

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::{self, Finding};
 use crate::density::{self, BackendDensity};
+use crate::drill::{self, Recovery};
 use crate::folder::LoadedRun;
 use crate::record::{Outcome, SCHEMA_VERSION};
 use crate::statistics::{Estimate, Outliers};
@@ -45,6 +46,9 @@ pub struct Summary {
     /// The curves carried to more cores: a model, with its error where it could be checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweep_models: Vec<Model>,
+    /// What failures cost; empty where nothing failed on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<Recovery>,
     /// Verdicts.
     pub claims: Vec<Finding>,
     /// What a reader should know before believing a number.
@@ -169,6 +173,7 @@ pub fn summarize(run: &LoadedRun) -> Summary {
         density: density::summarize(run),
         sweep: curves,
         sweep_models: models,
+        recoveries: drill::summarize(run),
         unavailable: run.run.unavailable.clone(),
         claims: Vec::new(),
         warnings,

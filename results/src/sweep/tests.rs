@@ -1,9 +1,7 @@
 //! Curves of a made-up host on which latency depends on starts per core alone.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::record::{Run, SCHEMA_VERSION};
+use crate::record::Run;
 
 /// 2 ms up to two starts per core, then 1 ms more for each.
 fn latency_ns(starts_per_core: f64) -> u64 {
@@ -47,35 +45,8 @@ fn run() -> LoadedRun {
             }
         }
     }
-    LoadedRun {
-        path: "x".into(),
-        run: Run {
-            schema_version: SCHEMA_VERSION,
-            id: "x".into(),
-            scenario: SCENARIO.into(),
-            began_at: String::new(),
-            epoch_ns: 0,
-            plan: serde_json::Value::Null,
-            seed: 1,
-            argv: Vec::new(),
-            versions: BTreeMap::new(),
-            host: BTreeMap::new(),
-            configs: BTreeMap::new(),
-            backends: vec!["container".into()],
-            unavailable: BTreeMap::new(),
-            warmup_storms: Vec::new(),
-            self_test: BTreeMap::new(),
-            warnings: Vec::new(),
-            complete: true,
-        },
-        attempts,
-        phases: Vec::new(),
-        host: Vec::new(),
-        storms,
-        memory: Vec::new(),
-        ksm: Vec::new(),
-        warnings: Vec::new(),
-    }
+    let run = Run { backends: vec!["container".into()], seed: 1, ..Run::new("x", SCENARIO) };
+    LoadedRun { attempts, storms, ..LoadedRun::without_rows(run) }
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn order_of(plan: &Plan, turn: &Turn, trial: &Trial<'_>) -> Result<Order, Error>
         timeout_ns: plan.launch.timeout_ns(),
         stall_ns: plan.stall_launcher_ms.saturating_mul(1_000_000),
         guard: None,
+        served: None,
         rehearsal: false,
     })
 }

@@ -187,6 +187,7 @@ impl Repetition<'_> {
                 (free < floor)
                     .then(|| format!("called off: only {:.1} % of the host's memory was left", free * 100.0))
             })),
+            served: None,
             rehearsal: false,
         };
         trial.sampler.begin(self.turn.storm, &order.backend);

@@ -1,6 +1,6 @@
 //! Rows on their way into the folder.
 
-use results::record::{HostSample, KsmSample, MemoryStep, Run, Storm};
+use results::record::{Drill, HostSample, KsmSample, MemoryStep, Run, Storm};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::attempt::{Place, Progressing};
@@ -53,6 +53,10 @@ impl<'a> Ledger<'a> {
 
     pub(crate) fn ksm(&mut self, row: &KsmSample) {
         self.write(|folder| folder.ksm(row));
+    }
+
+    pub(crate) fn drill(&mut self, row: &Drill) {
+        self.write(|folder| folder.drill(row));
     }
 
     /// CLOCK_MONOTONIC as this run's rows have it.

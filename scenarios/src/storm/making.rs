@@ -84,6 +84,7 @@ impl Storm {
                 },
                 announced: order.rehearsal,
                 decided: false,
+                leaves: false,
                 called_off: Arc::new(AtomicBool::new(false)),
             })
             .collect();
@@ -133,6 +134,14 @@ impl Storm {
         self.follow(|slot| slot.stage != Stage::Closed, field, ledger).await;
         self.aftermath.lasted_ns = now_ns().saturating_sub(self.began_ns);
         std::mem::take(&mut self.aftermath)
+    }
+
+    /// Ends the instance called by `number` and writes its row; the others live on.
+    pub(crate) async fn dismiss_one(&mut self, number: u32, field: &mut Field<'_>, ledger: &mut Ledger<'_>) {
+        let Some(index) = self.order.slot(number) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.leaves = true;
+        self.follow(|slot| slot.leaves && slot.stage != Stage::Closed, field, ledger).await;
     }
 
     fn launch_all(&mut self, field: &Field<'_>) -> std::io::Result<()> {
@@ -343,7 +352,7 @@ impl Storm {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some((outcome, _)) = slot.attempt.outcome() else { continue };
             // Those that got there stay until everybody has an outcome: a storm is many at once.
-            let stays = self.held || (undecided > 0 && !serial);
+            let stays = !slot.leaves && (self.held || (undecided > 0 && !serial));
             if stays && outcome == Outcome::Ready {
                 continue;
             }
@@ -410,6 +419,12 @@ impl Storm {
         }
         let Some((outcome, error)) = slot.attempt.outcome() else { return };
         ledger.decided(&slot.attempt, &self.order.place(index));
+        if let (Some(served), Some(instance), Some(port), Outcome::Ready) =
+            (&self.order.served, &slot.instance, slot.port, outcome)
+            && let Some(address) = instance.service(port)
+        {
+            served(self.order.name(index as u32).index, address);
+        }
         (field.progress)(Progress::AttemptEnded {
             storm: self.order.storm,
             backend: self.order.backend.clone(),

@@ -1,5 +1,6 @@
 //! What a storm is asked to do, with what, and what is known when it is over.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use guest::Workload;
@@ -11,6 +12,9 @@ use crate::{Progress, Stop};
 
 /// Looks whether a storm may go on; the reason where it may not.
 pub(crate) type Guard = Box<dyn Fn() -> Option<String>>;
+
+/// Hears where an instance serves.
+pub(crate) type Served = Box<dyn Fn(u32, SocketAddr)>;
 
 /// What a storm is made of.
 pub(crate) struct Order {
@@ -30,6 +34,8 @@ pub(crate) struct Order {
     pub(crate) stall_ns: u64,
     /// Asked while the attempts are under way: a reason to call off those that have no outcome yet.
     pub(crate) guard: Option<Guard>,
+    /// Told of each instance that is there, by its number, where its service is.
+    pub(crate) served: Option<Served>,
     /// Its attempts are announced to nobody and written nowhere.
     pub(crate) rehearsal: bool,
 }

@@ -55,6 +55,7 @@ pub(crate) async fn injected_delay(
         timeout_ns: 2_000_000_000,
         stall_ns: 0,
         guard: None,
+        served: None,
         rehearsal: true,
     };
     let mut aftermath =

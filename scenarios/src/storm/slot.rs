@@ -38,5 +38,7 @@ pub(super) struct Slot {
     pub(super) announced: bool,
     /// Its outcome is known and its deadline is no longer the attempt's.
     pub(super) decided: bool,
+    /// It is to end although its storm is held.
+    pub(super) leaves: bool,
     pub(super) called_off: Arc<AtomicBool>,
 }

@@ -118,6 +118,7 @@ fn order_of(
         timeout_ns: plan.launch.timeout_ns(),
         stall_ns: 0,
         guard: None,
+        served: None,
         rehearsal: false,
     })
 }
