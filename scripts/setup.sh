@@ -51,6 +51,11 @@ setup_vm() {
     install_packages qemu-system-x86_64=qemu-system-x86 /usr/share/seabios/bios.bin=seabios
 }
 
+# What drives our runtime as an OCI runtime in its tests. dockerd is started by the tests themselves.
+setup_drivers() {
+    install_packages umoci=umoci docker=docker.io dockerd=docker.io tar=tar
+}
+
 # Other people's runtimes, for comparison.
 setup_peers() {
     install_packages crun=crun runc=runc runsc=runsc bwrap=bubblewrap

@@ -27,7 +27,7 @@ pub use delete::delete;
 pub use exec::{Options as ExecOptions, exec};
 pub use features::features;
 pub use kill::kill;
-pub use pause::{pause, resume};
+pub use pause::{pause, processes, resume};
 pub use run::run;
 pub use start::start;
 pub use state::{Root, State, Status};

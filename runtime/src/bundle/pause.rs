@@ -1,4 +1,4 @@
-//! `pause` and `resume`: the freezer of a container's cgroup.
+//! `pause`, `resume` and `ps`: a container by its cgroup.
 
 use super::start::read;
 use super::state::{Root, Status};
@@ -19,6 +19,14 @@ pub fn pause(root: &Root, id: &str) -> Result<(), Error> {
 /// As [`pause`].
 pub fn resume(root: &Root, id: &str) -> Result<(), Error> {
     group(root, id)?.thaw()
+}
+
+/// Process ids in it, as on the host.
+///
+/// # Errors
+/// As [`pause`].
+pub fn processes(root: &Root, id: &str) -> Result<Vec<i32>, Error> {
+    group(root, id)?.processes()
 }
 
 fn group(root: &Root, id: &str) -> Result<Cgroup, Error> {

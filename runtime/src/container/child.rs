@@ -126,12 +126,16 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         setup.identity.become_user(report)?;
         end_with_parent(child)?;
         setup.process.enter_cwd(report)?;
-        setup.privileges.drop(report)?;
+        // Before the filter of calls, which may forbid these.
         for (number, fd) in child.fds.iter().enumerate() {
             raw!(SYS_dup3, *fd, number, 0)?;
         }
         if setup.close_descriptors {
             raw!(SYS_close_range, child.fds.len(), libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)?;
+        }
+        setup.privileges.drop(report)?;
+        if !child.ends_with_parent {
+            raw!(SYS_prctl, libc::PR_SET_PDEATHSIG, 0, 0, 0, 0)?;
         }
         if let Some(gate) = child.gate {
             wait_at(gate, child)?;
@@ -163,9 +167,6 @@ unsafe fn end_with_parent(child: &Child<'_>) -> Answer<()> {
 unsafe fn wait_at(gate: c_int, child: &Child<'_>) -> Answer<()> {
     // SAFETY: the byte lives through the call.
     unsafe {
-        if !child.ends_with_parent {
-            raw!(SYS_prctl, libc::PR_SET_PDEATHSIG, 0, 0, 0, 0)?;
-        }
         child.report.gated.set();
         let mut byte = 0u8;
         loop {

@@ -70,8 +70,10 @@ impl Privileges {
     pub(super) unsafe fn drop(&self, report: &Report) -> Answer<()> {
         // SAFETY: header and data have the layout of capset(2), version 3, and live through the call.
         unsafe {
-            if !self.no_new_privs {
-                // Allowed to the privileged only, so before the privileges go (seccomp(2)).
+            if !self.no_new_privs && self.seccomp.is_some() {
+                // Allowed to the privileged only, so before the privileges go (seccomp(2)); a user
+                // other than root has what is permitted not in effect.
+                put_permitted_in_effect()?;
                 self.filter_calls(report)?;
             }
             if let Some((label, sets)) = &self.capabilities {
@@ -115,6 +117,22 @@ impl Privileges {
         // SAFETY: an instruction is 8 bytes without padding, as a number is; both live through the call.
         unsafe { raw!(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &raw const program) }?;
         Ok(())
+    }
+}
+
+/// After a change of user from root capabilities are kept, but not in effect (capabilities(7)).
+///
+/// # Safety
+/// In the child.
+unsafe fn put_permitted_in_effect() -> Answer<()> {
+    let header = [VERSION_3, 0];
+    // Effective, permitted, inheritable of the lower half, then of the upper half.
+    let mut data = [0u32; 6];
+    // SAFETY: header and data have the layout of capget(2), version 3, and live through the calls.
+    unsafe {
+        raw!(SYS_capget, header.as_ptr(), data.as_mut_ptr())?;
+        (data[0], data[3]) = (data[1], data[4]);
+        raw!(SYS_capset, header.as_ptr(), data.as_ptr()).map(drop)
     }
 }
 

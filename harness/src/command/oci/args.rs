@@ -62,6 +62,8 @@ pub enum OciCommand {
     Pause(IdArgs),
     /// Let the processes of a paused container go on
     Resume(IdArgs),
+    /// List the processes of a container
+    Ps(PsArgs),
     /// List the containers
     List(ListArgs),
     /// Print what this runtime can do as JSON
@@ -157,6 +159,18 @@ pub struct ListArgs {
     /// Names only
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Arguments of `ps`.
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// Name of the container
+    #[arg(value_name = "ID")]
+    pub id: String,
+
+    /// Form of the list
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub format: ListFormat,
 }
 
 /// Form of a list.

@@ -59,6 +59,13 @@ fn carry_out(args: OciArgs, out: &mut impl Write) -> Result<u8, Failure> {
         OciCommand::Delete(delete) => warn(&bundle::delete(&root, &delete.id, delete.force)?),
         OciCommand::Pause(container) => bundle::pause(&root, &container.id)?,
         OciCommand::Resume(container) => bundle::resume(&root, &container.id)?,
+        OciCommand::Ps(ps) => {
+            let processes = bundle::processes(&root, &ps.id)?;
+            match ps.format {
+                ListFormat::Json => print(out, &processes)?,
+                ListFormat::Table => processes.iter().try_for_each(|pid| writeln!(out, "{pid}"))?,
+            }
+        }
         OciCommand::List(list) => print_list(out, &root, &list)?,
         OciCommand::Features => print(out, &bundle::features())?,
     }

@@ -5,7 +5,8 @@
 //! - The first rule of a system call whose arguments match decides; where none does, the default action.
 //! - Arguments of one rule must all match, but where two of them look at the same argument, one suffices.
 //! - A name that an architecture does not have is passed over there. A name that no known architecture
-//!   has is passed over where the rule would allow it, since it then stays forbidden, and else refused.
+//!   has is passed over too where that forbids no less: where the rule would allow it, or the default
+//!   action forbids it. Else it is refused.
 //!
 //! The `seccompiler` crate has one action for all matches and one architecture per program, so that it
 //! cannot express this.
@@ -60,7 +61,7 @@ pub fn translate(profile: &LinuxSeccomp) -> Result<Filter, Error> {
     let mut rules: Vec<BTreeMap<u32, Vec<Rule>>> = vec![BTreeMap::new(); architectures.len()];
     for (index, syscall) in profile.syscalls().iter().flatten().enumerate() {
         let at = format!("{at}.syscalls[{index}]");
-        add(syscall, &at, &architectures, &mut rules)?;
+        add(syscall, &at, default, &architectures, &mut rules)?;
     }
     let mut sections: Vec<Section> = Vec::new();
     for (architecture, rules) in architectures.iter().zip(rules) {
@@ -89,6 +90,7 @@ pub fn translate(profile: &LinuxSeccomp) -> Result<Filter, Error> {
 fn add(
     syscall: &LinuxSyscall,
     at: &str,
+    default: u32,
     architectures: &[Architecture],
     rules: &mut [BTreeMap<u32, Vec<Rule>>],
 ) -> Result<(), Error> {
@@ -98,7 +100,7 @@ fn add(
     }
     let alternatives = alternatives(syscall.args().as_deref().unwrap_or_default(), at)?;
     for (index, name) in syscall.names().iter().enumerate() {
-        if !syscall::is_known(name) && verdict != libc::SECCOMP_RET_ALLOW {
+        if !syscall::is_known(name) && verdict != libc::SECCOMP_RET_ALLOW && !forbids(default) {
             return Err(refuse(format!("{at}.names[{index}]"), format!("{name:?} is no known system call")));
         }
         for (architecture, rules) in architectures.iter().zip(&mut *rules) {
@@ -121,6 +123,14 @@ fn add(
         }
     }
     Ok(())
+}
+
+/// Whether a call with this verdict is never carried out.
+fn forbids(verdict: u32) -> bool {
+    !matches!(
+        verdict & libc::SECCOMP_RET_ACTION_FULL,
+        libc::SECCOMP_RET_ALLOW | libc::SECCOMP_RET_LOG | libc::SECCOMP_RET_TRACE
+    )
 }
 
 /// The conditions of a rule: those of one inner list must all hold, one list is enough.

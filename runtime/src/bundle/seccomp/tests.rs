@@ -197,7 +197,8 @@ fn what_cannot_be_meant_is_refused_by_name() {
             "linux.seccomp.syscalls[0].names: is empty",
         ),
         (
-            rule(json!({ "names": ["read", "raed"], "action": "SCMP_ACT_KILL" })),
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                { "names": ["read", "raed"], "action": "SCMP_ACT_KILL" } ] }),
             "syscalls[0].names[1]: \"raed\" is no known",
         ),
         (

@@ -46,7 +46,7 @@ pub fn setup(bundle: &Bundle, cgroups: &[(PathBuf, PathBuf)]) -> Result<Setup, E
                 read_only.extend(tree.read_only);
                 links.extend(tree.links);
             }
-            _ => mounts.push(mount::mount(mount, &at, &bundle.path)?),
+            _ => mounts.push(mount::mount(mount, &at, bundle)?),
         }
     }
     let devices = device::devices(&linux, &mounts)?;

@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount as Wanted;
 
-use super::super::config::refuse;
+use super::super::config::{Bundle, refuse};
 use crate::Error;
 use crate::container::setup::{AccessTime, Mount, MountAttributes, MountSource, Propagation, Reach};
 
 /// One entry of `mounts`; relative sources are in the bundle.
-pub(super) fn mount(wanted: &Wanted, at: &str, bundle: &Path) -> Result<Mount, Error> {
+pub(super) fn mount(wanted: &Wanted, at: &str, bundle: &Bundle) -> Result<Mount, Error> {
     let options = options(wanted, at)?;
+    if let Some(index) = options.copied_up.filter(|_| has_files(&bundle.rootfs, wanted.destination())) {
+        let why = "\"tmpcopyup\" is implemented for an empty folder only, and this one has files";
+        return Err(refuse(format!("{at}.options[{index}]"), why));
+    }
     let kind = wanted.typ().as_deref().filter(|kind| !kind.is_empty());
     let source = wanted.source().as_ref().filter(|source| !source.as_os_str().is_empty());
     let is_bind = kind == Some("bind") || options.bind.is_some();
@@ -24,7 +28,7 @@ pub(super) fn mount(wanted: &Wanted, at: &str, bundle: &Path) -> Result<Mount, E
                 format!("{option:?} is no option of a bind mount"),
             ));
         }
-        let path = bundle.join(path);
+        let path = bundle.path.join(path);
         MountSource::Bind { path, reach: options.bind.unwrap_or(Reach::One), id_mapped: false }
     } else {
         let kind = kind.ok_or_else(|| refuse(format!("{at}.type"), "is missing"))?;
@@ -56,12 +60,31 @@ pub(super) fn target(wanted: &Wanted, at: &str) -> Result<PathBuf, Error> {
     super::inside(&path, &at)
 }
 
+/// Whether the image has anything in that folder; what cannot be looked at counts as something.
+fn has_files(rootfs: &Path, folder: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(root) = rustix::fs::open(rootfs, flags, Mode::empty()) else { return true };
+    match openat2(&root, folder, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
+        Err(rustix::io::Errno::NOENT) => false,
+        Err(_) => true,
+        Ok(folder) => match rustix::fs::Dir::new(folder) {
+            Err(_) => true,
+            Ok(entries) => entries
+                .into_iter()
+                .any(|entry| !entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."))),
+        },
+    }
+}
+
 /// What the options of a mount say.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) attributes: MountAttributes,
     propagation: Option<(Propagation, Reach)>,
     bind: Option<Reach>,
+    /// Where the option of runc's and crun's stands that fills the new file system with the files it covers.
+    copied_up: Option<usize>,
     /// Those of the file system itself, with their index.
     own: Vec<(usize, String)>,
 }
@@ -86,7 +109,8 @@ pub(super) fn options(wanted: &Wanted, at: &str) -> Result<Options, Error> {
                 "bind" => sorted.bind = sorted.bind.or(Some(Reach::One)),
                 "rbind" => sorted.bind = Some(Reach::Tree),
                 "defaults" | "loud" | "" => {}
-                "remount" | "silent" | "idmap" | "ridmap" | "tmpcopyup" | "iversion" | "noiversion" => {
+                "tmpcopyup" => sorted.copied_up = Some(index),
+                "remount" | "silent" | "idmap" | "ridmap" | "iversion" | "noiversion" => {
                     return Err(refuse(at, format!("{option:?} is not implemented")));
                 }
                 _ => sorted.own.push((index, option.clone())),
