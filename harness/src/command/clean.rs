@@ -9,7 +9,8 @@ use crate::failure::Failure;
 /// # Errors
 /// Where something cannot be removed, or standard output refuses.
 pub fn run(out: &mut impl Write) -> Result<u8, Failure> {
-    let removed = runtime::state::clean()?;
+    let mut removed = runtime::state::clean()?;
+    removed.extend(runtime::bundle::clean(&runtime::bundle::Root::new(None))?);
     if removed.is_empty() {
         writeln!(out, "nothing to clean")?;
     }

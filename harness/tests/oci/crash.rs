@@ -64,6 +64,24 @@ fn create_killed_inside_a_hook_takes_its_init_with_it() {
     bundle.assert_gone();
 }
 
+#[test]
+fn bench_clean_removes_what_nobody_is_left_to_delete() {
+    let Some(bundle) = Bundle::new() else { return };
+    bundle.script("while :; do sleep 0.05; done");
+    bundle.oci("run --detach ID").fine();
+    let mut child =
+        bundle.command(&format!("run {}-stays", bundle.id)).stdout(Stdio::null()).spawn().unwrap();
+    let stays = |words: &str| bundle.oci(&words.replace("ID", "ID-stays"));
+    bundle.until("running", || stays("state ID").out.contains("running"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let removed = bundle.clean();
+    assert_eq!(removed, format!("removed the container {}-stays\n", bundle.id));
+    // One that an engine would delete is left to it.
+    assert_eq!(bundle.status(), "running");
+    assert_eq!(bundle.clean(), "nothing to clean\n");
+}
+
 /// Ends what stands in the folder: the hook, whose parent is gone.
 fn end_children(folder: &std::path::Path) {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

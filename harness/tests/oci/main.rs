@@ -99,6 +99,20 @@ impl Bundle {
         said
     }
 
+    /// `bench clean` where the bundle's state folder is the usual one, in a mount namespace in which
+    /// nothing else is to be cleaned.
+    pub fn clean(&self) -> String {
+        let script = r#"mount -t tmpfs none /run && mkdir /run/bench-oci && mount --bind "$1" /run/bench-oci && \
+            for root in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo | sort -u); do \
+                mkdir -p "$root/bench" && mount -t tmpfs none "$root/bench" || exit 99; done; exec "$0" clean"#;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--net", "sh", "-c", script, env!("CARGO_BIN_EXE_bench")])
+            .arg(self.file("state"));
+        let said: Said = command.output().unwrap().into();
+        said.fine().out
+    }
+
     pub fn state(&self) -> Value {
         serde_json::from_str(&self.oci("state ID").fine().out).unwrap()
     }

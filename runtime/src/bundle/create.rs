@@ -23,6 +23,8 @@ pub struct Options {
     pub preserve_fds: u32,
     /// Whether the session keyring stays that of the caller.
     pub keep_keyring: bool,
+    /// Whether this process stays until the container's end and deletes it.
+    pub stays: bool,
     /// The time now: RFC 3339, UTC.
     pub created: String,
 }
@@ -63,6 +65,7 @@ pub fn create(root: &Root, id: &str, bundle: &Path, options: &Options) -> Result
         owner_uid: rustix::process::geteuid().as_raw(),
         is_created: false,
         init: None,
+        master: options.stays.then(|| InitProcess::of(std::process::id() as i32)).transpose()?,
         cgroup: Some(path.clone()),
         config: bundle.spec.clone(),
     };

@@ -4,11 +4,14 @@
 //! config-linux.md, runtime.md, features.md). CONFORMANCE.md beside this file says what of it is
 //! done, what is refused, and what other runtimes make of the same bundles.
 
+mod clean;
 pub mod config;
 mod create;
 mod delete;
 mod exec;
 mod features;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod hook;
 mod kill;
 mod pause;
@@ -22,6 +25,7 @@ mod start;
 mod state;
 pub mod translate;
 
+pub use clean::clean;
 pub use create::{Options as CreateOptions, create};
 pub use delete::delete;
 pub use exec::{Options as ExecOptions, exec};

@@ -68,7 +68,7 @@ pub fn run(
     options: &Options,
     detach: bool,
 ) -> Result<(u8, Vec<String>), Error> {
-    create(root, id, bundle, options)?;
+    create(root, id, bundle, &Options { stays: !detach, ..options.clone() })?;
     let started = start(root, id).and_then(|()| if detach { Ok(0) } else { stay(root, id) });
     if detach && started.is_ok() {
         return Ok((0, Vec::new()));

@@ -84,6 +84,7 @@ fn enter(args: &CreateArgs) -> Result<CreateOptions, Failure> {
         pid_file: args.pid_file.clone(),
         preserve_fds: args.preserve_fds,
         keep_keyring: args.no_new_keyring,
+        stays: false,
         created: time::now_utc(),
     })
 }

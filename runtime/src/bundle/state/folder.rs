@@ -190,7 +190,7 @@ impl Folder {
     }
 
     /// Whether a command holds the lock; if it is this one, `true`.
-    fn is_changing(&self) -> bool {
+    pub fn is_changing(&self) -> bool {
         self.lock.is_some() || is_held(&self.path.join("lock"))
     }
 

@@ -38,6 +38,8 @@ pub struct Record {
     pub is_created: bool,
     /// Its init, once there is one.
     pub init: Option<InitProcess>,
+    /// The command that stays with it and deletes it, if there is one.
+    pub master: Option<InitProcess>,
     /// Its own group, relative to the root of each hierarchy, whether it has been made yet or not.
     pub cgroup: Option<PathBuf>,
     /// config.json as it was at `create`: later changes to the file have no effect (runtime.md, "Lifecycle").

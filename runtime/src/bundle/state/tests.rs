@@ -9,6 +9,7 @@ fn record(id: &str) -> Record {
         owner_uid: 0,
         is_created: true,
         init: None,
+        master: None,
         cgroup: Some("bench-oci/x".into()),
         config: Spec::default(),
     }
