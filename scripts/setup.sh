@@ -116,3 +116,33 @@ setup_consumers() {
             junitparser==5.0.3 jsonschema==4.26.0 prometheus_client==0.26.0 apache-otava==0.8.0 >&2 ||
         { rm -rf "$home"; return 1; }
 }
+
+# What disks of virtual machines are made with.
+setup_disks() {
+    install_packages mke2fs=e2fsprogs qemu-img=qemu-utils grub-mkimage=grub-common mcopy=mtools \
+        /usr/lib/grub/i386-pc/boot.img=grub-pc-bin /usr/lib/grub/x86_64-efi/linux.mod=grub-efi-amd64-bin
+}
+
+# A small Debian (or Ubuntu) with systemd, a kernel and redis in test-system/rootfs of the cache, which
+# the tests of complete virtual machines boot. Made as root: its files belong to several users.
+setup_system() {
+    local cache="${XDG_CACHE_HOME:-$HOME/.cache}/bench/test-system" kernel components work
+    [ ! -e "$cache/rootfs/usr/bin/redis-server" ] || return 0
+    [ "$(id -u)" = 0 ] || return 1
+    install_packages mmdebstrap=mmdebstrap
+    case $(. /etc/os-release && echo "$ID") in
+        debian) kernel=linux-image-cloud-amd64 components=main ;;
+        ubuntu) kernel=linux-image-virtual components=main,universe ;;
+        *) return 1 ;;
+    esac
+    mkdir -p "$cache"
+    # Beside its final place, so that a rename makes it whole or not at all.
+    work=$(mktemp -d "$cache/.make.XXXXXX")
+    say "making a system for the tests of complete virtual machines"
+    # Reachable from outside: Debian's own configuration listens on loopback only.
+    if mmdebstrap --quiet --variant=minbase --components="$components" \
+        --include="systemd-sysv,udev,initramfs-tools,$kernel,redis-server" \
+        --customize-hook='sed -i "s/^bind .*/bind 0.0.0.0/; s/^protected-mode yes/protected-mode no/" "$1/etc/redis/redis.conf"' \
+        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/rootfs" >&2 && mv "$work/rootfs" "$cache/rootfs"
+    then rm -rf "$work"; else rm -rf "$work"; return 1; fi
+}

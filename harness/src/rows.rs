@@ -1,7 +1,7 @@
 //! A run folder as the place where a scenario's rows go.
 
 use results::RunFolder;
-use results::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 use scenarios::{Error, Rows};
 
 /// Writes to a [`RunFolder`].
@@ -27,6 +27,10 @@ impl Rows for FolderRows<'_> {
 
     fn phases(&mut self, rows: &[Phase]) -> Result<(), Error> {
         self.folder.phases(rows).map_err(refused("rows of phases.csv"))
+    }
+
+    fn measures(&mut self, rows: &[Measure]) -> Result<(), Error> {
+        self.folder.measures(rows).map_err(refused("rows of measures.csv"))
     }
 
     fn host(&mut self, row: &HostSample) -> Result<(), Error> {

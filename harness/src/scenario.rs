@@ -39,12 +39,15 @@ pub fn resolve(args: &RunArgs, settings: &Settings, host: &HostSize) -> Result<R
     check_names(settings)?;
     let mut changes = settings.changes()?;
     if !args.command.is_empty() {
-        if let Some(workload) = settings.workload.as_deref().filter(|workload| *workload != "command") {
-            return Err(Failure::Usage(format!(
-                "a command is given behind --, but the workload is {workload}"
-            )));
+        match settings.workload.as_deref() {
+            None => drop(changes.insert("workload".into(), "command".into())),
+            Some(workload) if workload == "command" || workload.starts_with("service=") => {}
+            Some(workload) => {
+                return Err(Failure::Usage(format!(
+                    "a command is given behind --, but the workload is {workload}"
+                )));
+            }
         }
-        changes.insert("workload".into(), "command".into());
         changes.insert("command".into(), args.command.clone().into());
     }
     let plan = default.with(file).map_err(|error| named(error, &args.scenario))?;
@@ -100,7 +103,16 @@ pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
         let unknown = || Failure::Usage(nearest::unknown("machine", word, &vm::Machine::NAMES));
         vm::Machine::from_name(word).ok_or_else(unknown)
     })?;
-    Ok(vm::Options { accel, machine, kernel: settings.kernel.clone() })
+    let firmware = settings.firmware.as_deref().map_or(Ok(vm::FirmwareKind::default()), |word| {
+        let unknown = || Failure::Usage(nearest::unknown("firmware", word, &vm::FirmwareKind::NAMES));
+        vm::FirmwareKind::from_name(word).ok_or_else(unknown)
+    })?;
+    let clone = settings.clone.as_deref().map_or(Ok(vm::CloneKind::default()), |word| {
+        let unknown = || Failure::Usage(nearest::unknown("kind of clone", word, &vm::CloneKind::NAMES));
+        vm::CloneKind::from_name(word).ok_or_else(unknown)
+    })?;
+    let (kernel, disk) = (settings.kernel.clone(), settings.disk.clone());
+    Ok(vm::Options { accel, machine, kernel, firmware, clone, disk })
 }
 
 /// The default plan a file is put over, what was chosen for it, and the file's keys.

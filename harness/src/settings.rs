@@ -89,7 +89,7 @@ pub struct Settings {
     #[arg(long, env = "BENCH_IMAGE", value_name = "REF")]
     pub image: Option<String>,
 
-    /// What an instance does: ready, http, memory=SIZE, cpu or command
+    /// What an instance does: ready, http, memory=SIZE, cpu, command or service=KIND (redis, http)
     #[arg(long, env = "BENCH_WORKLOAD", value_name = "W")]
     pub workload: Option<String>,
 
@@ -108,6 +108,18 @@ pub struct Settings {
     /// Another OCI runtime to try as oci:NAME, or another place of one that is known; may be repeated
     #[arg(long, env = "BENCH_RUNTIME", value_name = "NAME=PATH", value_delimiter = ',')]
     pub runtime: Option<Vec<String>>,
+
+    /// vm:full: firmware of the machines, bios or uefi
+    #[arg(long, env = "BENCH_FIRMWARE", value_name = "F")]
+    pub firmware: Option<String>,
+
+    /// vm:full: what each machine gets of the master disk, linked or copy
+    #[arg(long, env = "BENCH_CLONE", value_name = "C")]
+    pub clone: Option<String>,
+
+    /// vm:full: master disk, qcow2 or raw (made from the image where not given)
+    #[arg(long, env = "BENCH_DISK", value_name = "FILE")]
+    pub disk: Option<PathBuf>,
 
     /// Seed of everything random
     #[arg(long, env = "BENCH_SEED", value_name = "S")]
@@ -207,6 +219,9 @@ impl Settings {
             machine: self.machine.or(other.machine),
             kernel: self.kernel.or(other.kernel),
             runtime: self.runtime.or(other.runtime),
+            firmware: self.firmware.or(other.firmware),
+            clone: self.clone.or(other.clone),
+            disk: self.disk.or(other.disk),
             seed: self.seed.or(other.seed),
             timeout: self.timeout.or(other.timeout),
             compare: self.compare.or(other.compare),

@@ -162,6 +162,7 @@ pub fn footnotes(summary: &Summary) -> Vec<String> {
         for (error, count) in backend.errors.iter().take(3) {
             notes.push(format!("{}: {count} × {error}", backend.backend));
         }
+        notes.extend(backend.measures.iter().map(|measured| format!("{}: {measured}", backend.backend)));
         if let Some(why) = percentile(backend, "p95").map(|p95| &p95.reason).filter(|why| !why.is_empty()) {
             notes.push(format!("{}: no p95: {why}", backend.backend));
         }

@@ -63,6 +63,22 @@ pub struct Phase {
     pub end_ns: u64,
 }
 
+/// A row of `measures.csv`: something about an attempt that is no time of its start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// Storm number.
+    pub storm: u32,
+    /// Backend.
+    pub backend: String,
+    /// Instance number.
+    pub instance: u32,
+    /// What, with its unit as in `overlay_bytes`.
+    pub measure: String,
+    /// How much.
+    pub value: u64,
+}
+
 /// A row of `host.csv`: the host and the canary during one sampling interval.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! The contract between those who start instances and those who try things with them.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +60,14 @@ pub trait Prepared: Send + Sync {
 pub trait Instance: Send {
     /// Where the workload's service is reached from this host once it listens on `guest_port`.
     fn service(&self, guest_port: u16) -> Option<std::net::SocketAddr>;
+
+    /// The network namespace the address of [`Instance::service`] belongs to; `None` = this host's own.
+    ///
+    /// # Errors
+    /// Where the instance has ended.
+    fn network_namespace(&self) -> Result<Option<OwnedFd>, Error> {
+        Ok(None)
+    }
 
     /// What it occupies now.
     ///

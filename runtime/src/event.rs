@@ -22,6 +22,9 @@ pub enum Event {
     Parked,
     /// A copy of a machine has taken its identity.
     Became(guest::Became),
+    /// Something about the instance has been measured: what, with its unit as in `overlay_bytes`, and
+    /// the value. Where it is told several times, the last value counts.
+    Measured(&'static str, u64),
     /// A line of output: workload, kernel or hypervisor.
     Log(String),
     /// The workload's command ended.

@@ -30,7 +30,7 @@ pub use backend::{
 pub use cache::cache_dir;
 pub use cgroup::Limits;
 pub use event::{Event, EventSink, Stamped};
-pub use guest::Workload;
+pub use guest::{Protocol, Service, Workload};
 pub use program::{guest_program, guest_program_bytes};
 
 /// Every backend this program knows, with its default options.
@@ -41,6 +41,8 @@ pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {
         Box::new(container::RootlessBackend),
         Box::new(vm::DirectBackend::new(options.clone())),
         Box::new(vm::RestoreBackend::new(options.clone())),
+        Box::new(vm::FullBackend::new(options.clone())),
+        Box::new(vm::FullBackend::copying(options.clone())),
         Box::new(vm::FloorBackend::new(options.clone())),
     ];
     backends.extend(oci::names().map(|name| Box::new(oci::OciBackend::new(name, None)) as Box<dyn Backend>));

@@ -216,6 +216,25 @@ mod tests {
     }
 
     #[test]
+    fn a_command_ends_with_it() {
+        let argv = ["/bin/sh", "-c", "echo $$; exec sleep 60"].map(String::from).to_vec();
+        let (mut instance, mut events, _context) = launch(Workload::Command { argv });
+        let pid = loop {
+            if let Event::Log(text) = next(&mut events) {
+                break text;
+            }
+        };
+        instance.stop().expect("stopped");
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        // Gone, or a zombie that whoever inherits it has not waited for yet.
+        let until = std::time::Instant::now() + END_TIMEOUT;
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(std::time::Instant::now() < until, "process {pid} has outlived its parent");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
     fn a_limit_it_cannot_hold_is_refused() {
         let context = context();
         let prepared = ProcessBackend.prepare(&context, &Image::builtin()).expect("prepared");

@@ -34,7 +34,7 @@ pub(crate) fn prepare(
     for backend in backends {
         let name = backend.id();
         progress(Progress::Preparing { backend: name.clone() });
-        let plan = guest::Plan::new(launch.parsed_workload()?);
+        let plan = launch.guest_plan(image)?;
         let prepared = backend.prepare(context, image).and_then(|prepared| {
             prepared.get_ready(&plan, &launch.limits())?;
             Ok(prepared)

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
 use guest::Workload;
+use runtime::image::Image;
 use runtime::{Limits, vm};
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,9 @@ use crate::Error;
 pub struct Launch {
     /// Backends or families, in the order asked for.
     pub on: Vec<String>,
-    /// `ready`, `http`, `memory=SIZE`, `cpu` or `command`.
+    /// `ready`, `http`, `memory=SIZE`, `cpu`, `command` or `service=KIND`.
     pub workload: String,
-    /// For the workload `command`: program and arguments; empty = the image's own.
+    /// For the workloads `command` and `service`: program and arguments; empty = the image's own.
     #[serde(default)]
     pub command: Vec<String>,
     /// Seed of everything random; 0 = make one up ([`Launch::resolve_seed`]).
@@ -38,6 +39,15 @@ pub struct Launch {
     /// Further OCI runtimes, `NAME=PATH` each, or other places of those that are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runtime: Vec<String>,
+    /// `bios` or `uefi`, for machines with a disk.
+    #[serde(default = "usual_firmware")]
+    pub firmware: String,
+    /// `linked` or `copy`: what each of those gets of the master disk.
+    #[serde(default = "usual_clone")]
+    pub clone: String,
+    /// Master disk; made from the image where absent.
+    #[serde(default)]
+    pub disk: Option<PathBuf>,
     /// Memory limit of an instance in bytes; for a VM the size of its RAM.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -63,6 +73,9 @@ impl Launch {
         "machine",
         "kernel",
         "runtime",
+        "firmware",
+        "clone",
+        "disk",
         "memory_bytes",
         "cpus",
         "pids",
@@ -102,14 +115,15 @@ impl Launch {
             let key = if self.pids == Some(0) { "pids" } else { "memory_bytes" };
             return bad(key, "a limit of 0 leaves nothing to start with".into());
         }
-        if !self.command.is_empty() && self.workload != "command" {
+        let workload = self.parsed_workload()?;
+        let has_command = matches!(workload, Workload::Command { .. } | Workload::Service { .. });
+        if !self.command.is_empty() && !has_command {
             return bad("command", format!("given, but the workload is {:?}", self.workload));
         }
         for word in &self.runtime {
             runtime::oci::OciBackend::from_word(word)
                 .map_err(|problem| Error::Plan { key: "runtime", problem })?;
         }
-        self.parsed_workload()?;
         self.vm_options()?;
         Ok(())
     }
@@ -121,9 +135,30 @@ impl Launch {
     pub fn parsed_workload(&self) -> Result<Workload, Error> {
         match self.workload.parse() {
             Ok(Workload::Command { .. }) => Ok(Workload::Command { argv: self.command.clone() }),
+            Ok(Workload::Service { service, .. }) => {
+                Ok(Workload::Service { service, argv: self.command.clone() })
+            }
             Ok(workload) => Ok(workload),
             Err(error) => Err(Error::Plan { key: "workload", problem: format!("{error}") }),
         }
+    }
+
+    /// What every instance is told: the workload, with the image's own command where none is given,
+    /// in the image's own surroundings.
+    ///
+    /// # Errors
+    /// As [`Launch::parsed_workload`].
+    pub fn guest_plan(&self, image: &Image) -> Result<guest::Plan, Error> {
+        let mut workload = self.parsed_workload()?;
+        if let Workload::Command { argv } | Workload::Service { argv, .. } = &mut workload
+            && argv.is_empty()
+        {
+            argv.clone_from(&image.command);
+        }
+        let mut plan = guest::Plan::new(workload);
+        plan.environment.clone_from(&image.environment);
+        plan.working_directory.clone_from(&image.working_directory);
+        Ok(plan)
     }
 
     /// What VM backends are told.
@@ -139,7 +174,16 @@ impl Launch {
             key: "machine",
             problem: format!("{:?} is not microvm, pc or q35", self.machine),
         })?;
-        Ok(vm::Options { accel, machine, kernel: self.kernel.clone() })
+        let firmware = vm::FirmwareKind::from_name(&self.firmware).ok_or_else(|| Error::Plan {
+            key: "firmware",
+            problem: format!("{:?} is not bios or uefi", self.firmware),
+        })?;
+        let clone = vm::CloneKind::from_name(&self.clone).ok_or_else(|| Error::Plan {
+            key: "clone",
+            problem: format!("{:?} is not linked or copy", self.clone),
+        })?;
+        let (kernel, disk) = (self.kernel.clone(), self.disk.clone());
+        Ok(vm::Options { accel, machine, kernel, firmware, clone, disk })
     }
 
     /// Limits of each instance.
@@ -155,5 +199,39 @@ impl Launch {
     /// The longest wait for a quiet host in nanoseconds.
     pub(crate) fn settle_ns(&self) -> u64 {
         (self.settle_s * 1e9) as u64
+    }
+}
+
+fn usual_firmware() -> String {
+    vm::FirmwareKind::default().name().into()
+}
+
+fn usual_clone() -> String {
+    vm::CloneKind::default().name().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_images_command_runs_unless_another_is_given() {
+        let mut launch = crate::boot_storm::Plan::standard().expect("default").launch;
+        let mut image = Image::builtin();
+        image.command = vec!["/bin/image".into()];
+        image.environment = vec!["A=b".into()];
+        let argv = |launch: &Launch| match launch.guest_plan(&image).expect("a plan").workload {
+            Workload::Command { argv } | Workload::Service { argv, .. } => argv,
+            other => panic!("{other:?}"),
+        };
+        for workload in ["command", "service=redis"] {
+            launch.workload = workload.into();
+            launch.command = Vec::new();
+            assert_eq!(argv(&launch), ["/bin/image"]);
+            launch.command = vec!["/bin/own".into()];
+            launch.validate().expect("valid");
+            assert_eq!(argv(&launch), ["/bin/own"]);
+        }
+        assert_eq!(launch.guest_plan(&image).expect("a plan").environment, ["A=b"]);
     }
 }

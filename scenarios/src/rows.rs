@@ -1,6 +1,6 @@
 //! Where the rows of a run go.
 
-use results::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 
 use crate::Error;
 
@@ -24,6 +24,12 @@ pub trait Rows {
     /// # Errors
     /// As [`Rows::attempt`].
     fn phases(&mut self, rows: &[Phase]) -> Result<(), Error>;
+
+    /// Appends to `measures.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn measures(&mut self, rows: &[Measure]) -> Result<(), Error>;
 
     /// Appends to `host.csv`.
     ///

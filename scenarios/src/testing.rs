@@ -1,6 +1,6 @@
 //! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
 
-use results::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 use runtime::clock::now_ns;
 use runtime::fake::FakeBackend;
 use runtime::image::Image;
@@ -17,6 +17,7 @@ pub(crate) struct Memory {
     pub(crate) phases: Vec<Phase>,
     pub(crate) samples: Vec<HostSample>,
     pub(crate) updates: u32,
+    pub(crate) measures: Vec<Measure>,
     pub(crate) storms: Vec<Storm>,
     pub(crate) steps: Vec<MemoryStep>,
     pub(crate) drills: Vec<Drill>,
@@ -40,6 +41,11 @@ impl Rows for Memory {
 
     fn phases(&mut self, rows: &[Phase]) -> Result<(), Error> {
         self.phases.extend_from_slice(rows);
+        Ok(())
+    }
+
+    fn measures(&mut self, rows: &[Measure]) -> Result<(), Error> {
+        self.measures.extend_from_slice(rows);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use results::record::{Run, Storm as StormRow};
 use runtime::RunContext;
 use runtime::clock::now_ns;
+use runtime::image::Image;
 use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -24,6 +25,7 @@ const BUSY_RATIO: f64 = 0.2;
 /// A scenario under way.
 pub(crate) struct Trial<'a> {
     pub(crate) contenders: Vec<Contender>,
+    pub(crate) image: &'a Image,
     pub(crate) sampler: Sampler,
     pub(crate) field: Field<'a>,
     pub(crate) ledger: Ledger<'a>,
@@ -62,6 +64,7 @@ pub(crate) fn carry_out(
     let ledger = Ledger::new(rows, sampled, run.epoch_ns);
     let mut trial = Trial {
         contenders,
+        image,
         sampler,
         field: Field { crew: &crew, watch: &context.watch, stop, progress },
         ledger,

@@ -105,8 +105,14 @@ async fn follow(
                 let what = format!("the instance ended before the command did: {exit}{}", said(&last_words));
                 return Err(Failure::Cannot(what));
             }
-            Event::Mark(_) | Event::Ready | Event::Listening(_) | Event::Serving | Event::Done(_) => {}
-            Event::Parked | Event::Became(_) => {}
+            Event::Mark(_)
+            | Event::Ready
+            | Event::Listening(_)
+            | Event::Serving
+            | Event::Done(_)
+            | Event::Measured(..)
+            | Event::Parked
+            | Event::Became(_) => {}
         }
     }
 }

@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, DRILL_COLUMNS, DRILLS_CSV, HOST_COLUMNS, HOST_CSV,
-    KSM_COLUMNS, KSM_CSV, MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS,
-    STORMS_CSV,
+    KSM_COLUMNS, KSM_CSV, MEASURE_COLUMNS, MEASURES_CSV, MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS,
+    PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
 };
 use crate::Error;
 use crate::record::{
-    Attempt, Drill, HostSample, KsmSample, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION, Storm,
+    Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION, Storm,
 };
 
 /// A run as read from its folder.
@@ -38,6 +38,8 @@ pub struct LoadedRun {
     pub ksm: Vec<KsmSample>,
     /// `drills.csv`; empty where nothing failed on purpose.
     pub drills: Vec<Drill>,
+    /// `measures.csv`; empty where nothing but times was measured.
+    pub measures: Vec<Measure>,
     /// What is missing or was dropped in reading.
     pub warnings: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl LoadedRun {
             memory: Vec::new(),
             ksm: Vec::new(),
             drills: Vec::new(),
+            measures: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -79,6 +82,7 @@ impl LoadedRun {
         let memory = load_optional(&path.join(MEMORY_CSV), MEMORY_COLUMNS, &mut warnings, |_| Ok(()))?;
         let ksm = load_optional(&path.join(KSM_CSV), KSM_COLUMNS, &mut warnings, |_| Ok(()))?;
         let drills = load_optional(&path.join(DRILLS_CSV), DRILL_COLUMNS, &mut warnings, |_| Ok(()))?;
+        let measures = load_optional(&path.join(MEASURES_CSV), MEASURE_COLUMNS, &mut warnings, |_| Ok(()))?;
         check_unique(path, &attempts)?;
         if !run.complete && path.join(DECIDED_CSV).exists() {
             let decided = load_rows(&path.join(DECIDED_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
@@ -94,6 +98,7 @@ impl LoadedRun {
             memory,
             ksm,
             drills,
+            measures,
             warnings,
         })
     }

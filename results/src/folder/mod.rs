@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use load::LoadedRun;
 
 use crate::Error;
-use crate::record::{Attempt, Drill, HostSample, KsmSample, MemoryStep, Phase, Run, Storm};
+use crate::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 use append::AppendFile;
 
 /// Name of the run's description.
@@ -123,6 +123,11 @@ pub const DRILL_COLUMNS: &[&str] = &[
     "slowest_answer_ns",
 ];
 
+/// Name of the table of what was measured about attempts beside their times.
+pub const MEASURES_CSV: &str = "measures.csv";
+/// Columns of `measures.csv`.
+pub const MEASURE_COLUMNS: &[&str] = &["storm", "backend", "instance", "measure", "value"];
+
 /// A run being written. Every call is one append that is with the kernel when it returns; it may
 /// be shared between threads.
 #[derive(Debug)]
@@ -136,6 +141,7 @@ pub struct RunFolder {
     memory: AppendFile,
     ksm: AppendFile,
     drills: AppendFile,
+    measures: AppendFile,
 }
 
 impl RunFolder {
@@ -160,6 +166,7 @@ impl RunFolder {
             memory: AppendFile::at_first_row(path.join(MEMORY_CSV), MEMORY_COLUMNS),
             ksm: AppendFile::at_first_row(path.join(KSM_CSV), KSM_COLUMNS),
             drills: AppendFile::at_first_row(path.join(DRILLS_CSV), DRILL_COLUMNS),
+            measures: AppendFile::at_first_row(path.join(MEASURES_CSV), MEASURE_COLUMNS),
         })
     }
 
@@ -191,6 +198,14 @@ impl RunFolder {
     /// What the system said; the rows before stay as they were.
     pub fn phases(&self, phases: &[Phase]) -> Result<(), Error> {
         self.phases.rows(phases)
+    }
+
+    /// Appends what was measured about an attempt, all or nothing.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn measures(&self, measures: &[Measure]) -> Result<(), Error> {
+        self.measures.rows(measures)
     }
 
     /// Appends a sample of the host.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::measured;
 use super::{BackendSummary, MetricSummary, Outcomes, PhaseSummary, StormValue};
 use crate::folder::LoadedRun;
 use crate::record::{Attempt, Outcome};
@@ -153,6 +154,7 @@ pub(super) fn backends(run: &LoadedRun, storms: &BTreeMap<&str, Storms>) -> Vec<
                     .map(|metric| (metric, measure(metric, of_backend, storms.get(FLOOR), run.run.seed)))
                     .collect(),
                 phases: phases.get(name).cloned().unwrap_or_default(),
+                measures: measured::of_backend(run, of_backend, name),
                 errors: errors(of_backend),
             }
         })

@@ -1,6 +1,7 @@
 //! `summary.json`: what a run says, per backend and metric, with the verdicts on its claims.
 
 mod measure;
+mod measured;
 mod table;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::statistics::{Estimate, Outliers};
 use crate::sweep::{self, Curve, Model};
 
 pub use measure::Metric;
+pub use measured::Measured;
 pub use table::{Row, table};
 
 pub(crate) use measure::{Storms, storms_of};
@@ -107,6 +109,9 @@ pub struct BackendSummary {
     pub metrics: BTreeMap<Metric, MetricSummary>,
     /// Phases in the order they come, over the counted attempts that got ready.
     pub phases: Vec<PhaseSummary>,
+    /// What else was measured, over the counted attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<Measured>,
     /// Distinct errors with how often each was said, most frequent first.
     pub errors: Vec<(String, usize)>,
 }

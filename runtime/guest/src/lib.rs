@@ -14,4 +14,4 @@ mod plan;
 pub use decoder::{Decoded, Decoder, MAX_LINE_BYTES};
 pub use identity::{Became, IDENTITY_FILE, Identity, NO_IDENTITY};
 pub use message::{Message, PROTOCOL_VERSION, RECORD_SEPARATOR, Stream};
-pub use plan::{ParseWorkloadError, Plan, WORKLOADS, Workload};
+pub use plan::{ParseWorkloadError, Plan, Protocol, Service, WORKLOADS, Workload};

@@ -37,6 +37,19 @@ pub enum Message {
         /// Name of the phase.
         phase: String,
     },
+    /// A reading of the sender's CLOCK_MONOTONIC, where that is not the host's: by several of them,
+    /// none of which can arrive before it was sent, the host finds how the two differ.
+    Clock {
+        /// The reading in nanoseconds.
+        clock_ns: u64,
+    },
+    /// A phase of the start began when the clock of [`Message::Clock`] stood there.
+    Began {
+        /// Name of the phase.
+        phase: String,
+        /// The clock in nanoseconds.
+        clock_ns: u64,
+    },
     /// The workload accepts requests.
     Listening {
         /// TCP port inside the instance.
@@ -116,6 +129,8 @@ mod tests {
                 random: "ff".into(),
                 realtime_ns: 1,
             }),
+            Message::Clock { clock_ns: 5 },
+            Message::Began { phase: "systemd".into(), clock_ns: u64::MAX },
             Message::Log { stream: Stream::Stderr, text: "a\nb\u{1e}c".into() },
             Message::Exited { code: -1 },
         ] {

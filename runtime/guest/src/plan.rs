@@ -6,12 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Names and one-line descriptions of the built-in workloads.
-pub const WORKLOADS: [(&str, &str); 5] = [
+pub const WORKLOADS: [(&str, &str); 6] = [
     ("ready", "reports its first instruction and waits"),
     ("http", "answers HTTP requests on a TCP socket"),
     ("memory=SIZE", "touches every page of SIZE bytes (suffixes KiB, MiB, GiB) and holds them"),
     ("cpu", "computes without end on one thread"),
     ("command", "runs the image's command, or the one given behind --"),
+    ("service=KIND[:PORT]", "the image's own service, asked over its port: redis (6379) or http (80)"),
 ];
 
 /// What an instance does once it runs.
@@ -34,6 +35,50 @@ pub enum Workload {
         /// Program and arguments.
         argv: Vec<String>,
     },
+    /// Run a service of the image and say when it listens.
+    Service {
+        /// What it is asked, and where.
+        service: Service,
+        /// Program and arguments; empty = the image's own. An operating system with an init starts
+        /// its own unit instead.
+        argv: Vec<String>,
+    },
+}
+
+/// A network service of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Service {
+    /// How it is asked.
+    pub protocol: Protocol,
+    /// TCP port inside the instance.
+    pub port: u16,
+}
+
+/// How a service is asked for its first answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// `GET /`; a status of 200 is an answer.
+    Http,
+    /// `PING`; `+PONG` is an answer (Redis serialization protocol, inline commands).
+    Redis,
+}
+
+impl Protocol {
+    /// The port such a service has unless it is told otherwise.
+    pub fn usual_port(self) -> u16 {
+        match self {
+            Protocol::Http => 80,
+            Protocol::Redis => 6379,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Redis => "redis",
+        }
+    }
 }
 
 /// Everything the guest is told at its start, as JSON in one argument.
@@ -130,12 +175,18 @@ impl FromStr for Workload {
                 "http" => Ok(Workload::Http),
                 "cpu" => Ok(Workload::Cpu),
                 "command" => Ok(Workload::Command { argv: Vec::new() }),
+                "service" => {
+                    Err(ParseWorkloadError("workload service needs a kind, as in service=redis".into()))
+                }
                 "memory" => {
                     Err(ParseWorkloadError("workload memory needs a size, as in memory=64MiB".into()))
                 }
                 _ => Err(unknown(text)),
             },
             Some(("memory", size)) => Ok(Workload::Memory { bytes: parse_size(size)? }),
+            Some(("service", kind)) => {
+                Ok(Workload::Service { service: parse_service(kind)?, argv: Vec::new() })
+            }
             Some(_) => Err(unknown(text)),
         }
     }
@@ -149,12 +200,31 @@ impl fmt::Display for Workload {
             Workload::Memory { bytes } => write!(f, "memory={bytes}"),
             Workload::Cpu => f.write_str("cpu"),
             Workload::Command { .. } => f.write_str("command"),
+            Workload::Service { service, .. } => {
+                write!(f, "service={}:{}", service.protocol.name(), service.port)
+            }
         }
     }
 }
 
 fn unknown(text: &str) -> ParseWorkloadError {
-    ParseWorkloadError(format!("there is no workload {text:?}: try ready, http, memory=SIZE, cpu or command"))
+    ParseWorkloadError(format!(
+        "there is no workload {text:?}: try ready, http, memory=SIZE, cpu, command or service=KIND"
+    ))
+}
+
+fn parse_service(text: &str) -> Result<Service, ParseWorkloadError> {
+    let (kind, port) = text.split_once(':').map_or((text, None), |(kind, port)| (kind, Some(port)));
+    let protocol = [Protocol::Http, Protocol::Redis].into_iter().find(|protocol| protocol.name() == kind);
+    let protocol = protocol.ok_or_else(|| {
+        ParseWorkloadError(format!("there is no kind of service {kind:?}: try redis or http"))
+    })?;
+    let port = match port.map(str::parse) {
+        None => protocol.usual_port(),
+        Some(Ok(port)) if port > 0 => port,
+        Some(_) => return Err(ParseWorkloadError(format!("{text:?} names no port from 1 to 65535"))),
+    };
+    Ok(Service { protocol, port })
 }
 
 fn parse_size(text: &str) -> Result<u64, ParseWorkloadError> {
@@ -194,6 +264,22 @@ mod tests {
         let word = plan.to_word();
         assert!(word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\''));
         assert_eq!(Plan::from_word(&word), Ok(plan));
+    }
+
+    #[test]
+    fn services_have_a_kind_and_a_port() {
+        let service = |text: &str| match text.parse::<Workload>() {
+            Ok(Workload::Service { service, .. }) => Some(service),
+            _ => None,
+        };
+        assert_eq!(service("service=redis"), Some(Service { protocol: Protocol::Redis, port: 6379 }));
+        assert_eq!(service("service=http:8080"), Some(Service { protocol: Protocol::Http, port: 8080 }));
+        for bad in ["service", "service=", "service=ftp", "service=http:0", "service=http:x", "service=http:"]
+        {
+            assert_eq!(service(bad), None, "{bad}");
+        }
+        let text = "service=http:8080".parse::<Workload>().map(|workload| workload.to_string());
+        assert_eq!(text.as_deref(), Ok("service=http:8080"));
     }
 
     #[test]

@@ -39,8 +39,18 @@ impl Container {
 }
 
 impl Instance for Container {
-    fn service(&self, _guest_port: u16) -> Option<SocketAddr> {
-        self.service
+    fn service(&self, guest_port: u16) -> Option<SocketAddr> {
+        self.service.or_else(|| Some((std::net::Ipv4Addr::LOCALHOST, guest_port).into()))
+    }
+
+    /// Its own, where it has inherited no socket of the host's.
+    fn network_namespace(&self) -> Result<Option<OwnedFd>, Error> {
+        if self.service.is_some() {
+            return Ok(None);
+        }
+        let path = format!("/proc/{}/ns/net", self.pid);
+        let file = std::fs::File::open(&path).map_err(Error::system(format!("open {path}")))?;
+        Ok(Some(file.into()))
     }
 
     fn memory(&self) -> Result<Footprint, Error> {

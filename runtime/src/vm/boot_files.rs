@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::kernel::Kernel;
 use super::options::{Accel, Machine, Options};
-use super::recipe::{Boot, network_drivers};
+use super::recipe::{Boot, network_drivers, service_port};
 use super::{command_line, file, initramfs, kernel};
 use crate::image::Image;
 use crate::{Error, Requirement, RunContext};
@@ -36,7 +36,7 @@ pub(super) struct Paths {
 
 /// Whether a workload is reached over a network.
 pub(super) fn is_networked(workload: &Workload) -> bool {
-    *workload == Workload::Http
+    service_port(workload).is_some()
 }
 
 impl BootFiles {

@@ -136,6 +136,11 @@ fn meaning(name: &str, data: Option<&serde_json::Value>) -> Option<Event> {
     match name {
         "NIC_RX_FILTER_CHANGED" | "RTC_CHANGE" => None,
         "GUEST_PANICKED" => Some(Event::Failed("the guest's kernel panicked".into())),
+        // QEMU's answer to a full disk is to stop the machine and wait for somebody to make room.
+        "BLOCK_IO_ERROR" if data.is_some_and(|data| data["nospace"] == true) => {
+            let error = "the host has no space left for what the machine writes to its disk";
+            Some(Event::Failed(error.into()))
+        }
         "SHUTDOWN" if text("reason") == Some("guest-reset") => {
             Some(Event::Log("QEMU: the guest reset its machine, as a kernel does that panics".into()))
         }
@@ -166,6 +171,15 @@ fn execute(launch: &Launch<'_>, inherited: &[BorrowedFd<'_>]) -> Result<OwnedFd,
 }
 
 impl Vm {
+    /// Bytes it has caused to be written to storage so far (proc_pid_io(5), `write_bytes`); `None`
+    /// where it has ended or the kernel does not count.
+    pub(super) fn written_bytes(&self) -> Option<u64> {
+        let pid = crate::pidfd::pid(self.pidfd.as_fd()).ok()?;
+        let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?;
+        line.trim().parse().ok()
+    }
+
     /// The monitor.
     pub(super) fn monitor(&mut self) -> &mut Monitor {
         &mut self.monitor
@@ -217,6 +231,12 @@ mod tests {
     fn events_of_the_machine_mean_what_they_say() {
         let panicked = meaning("GUEST_PANICKED", Some(&serde_json::json!({ "action": "shutdown" })));
         assert!(matches!(panicked, Some(Event::Failed(_))), "{panicked:?}");
+        // As QEMU 7.2 writes it, shortened.
+        let failed =
+            |nospace| serde_json::json!({ "node-name": "own", "operation": "write", "nospace": nospace });
+        let full = meaning("BLOCK_IO_ERROR", Some(&failed(true)));
+        assert!(matches!(&full, Some(Event::Failed(error)) if error.contains("no space")), "{full:?}");
+        assert!(matches!(meaning("BLOCK_IO_ERROR", Some(&failed(false))), Some(Event::Log(_))));
         let reset = serde_json::json!({ "guest": true, "reason": "guest-reset" });
         assert!(
             matches!(meaning("SHUTDOWN", Some(&reset)), Some(Event::Log(text)) if text.contains("reset"))

@@ -64,6 +64,62 @@ impl Machine {
     }
 }
 
+/// What a machine gets of the master disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CloneKind {
+    /// An overlay over the disk all machines share.
+    #[default]
+    Linked,
+    /// The whole disk once more.
+    Copy,
+}
+
+impl CloneKind {
+    /// The names a user may write.
+    pub const NAMES: [&'static str; 2] = ["linked", "copy"];
+
+    /// Reads one of [`CloneKind::NAMES`].
+    pub fn from_name(name: &str) -> Option<CloneKind> {
+        [CloneKind::Linked, CloneKind::Copy].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            CloneKind::Linked => "linked",
+            CloneKind::Copy => "copy",
+        }
+    }
+}
+
+/// What a machine with a disk begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirmwareKind {
+    /// SeaBIOS.
+    #[default]
+    Bios,
+    /// OVMF.
+    Uefi,
+}
+
+impl FirmwareKind {
+    /// The names a user may write.
+    pub const NAMES: [&'static str; 2] = ["bios", "uefi"];
+
+    /// Reads one of [`FirmwareKind::NAMES`].
+    pub fn from_name(name: &str) -> Option<FirmwareKind> {
+        [FirmwareKind::Bios, FirmwareKind::Uefi].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            FirmwareKind::Bios => "bios",
+            FirmwareKind::Uefi => "uefi",
+        }
+    }
+}
+
 /// What the user chose for VM backends.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -73,4 +129,10 @@ pub struct Options {
     pub machine: Machine,
     /// Guest kernel; found where `None`.
     pub kernel: Option<PathBuf>,
+    /// Firmware of machines with a disk.
+    pub firmware: FirmwareKind,
+    /// What each of them gets of the master disk.
+    pub clone: CloneKind,
+    /// Master disk, qcow2 or raw; made from the image where `None`.
+    pub disk: Option<PathBuf>,
 }

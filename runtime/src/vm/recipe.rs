@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::options::{Accel, Machine};
+use crate::Workload;
 
 /// Port of the guest's messages: QEMU's isa-debugcon, present on every machine type, no driver needed.
 pub(super) const GUEST_PORT: &str = "e9";
@@ -34,15 +35,16 @@ pub(super) enum Boot<'a> {
     /// A kernel without firmware in between, or with as little of it as the machine allows.
     Kernel { kernel: &'a Path, initramfs: Option<&'a Path>, command_line: &'a str },
     /// Whatever its firmware finds.
-    #[allow(dead_code, reason = "for machines with disks")]
     Firmware,
 }
 
 /// QEMU's user-mode network: alone with the host's one forwarded port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Network {
-    /// Port of the host's loopback that leads to port 80 of the guest.
+    /// Port of the host's loopback.
     pub(super) host_port: u16,
+    /// Port of the guest it leads to.
+    pub(super) guest_port: u16,
     /// The guest's address in 10.0.0.0/8.
     pub(super) address: Ipv4Addr,
     /// The guest's hardware address, `aa:bb:cc:dd:ee:ff`.
@@ -57,7 +59,12 @@ impl Network {
         let address = Ipv4Addr::new(10, high, middle, low);
         // Locally administered, of one machine (IEEE 802, clause 8).
         let mac = format!("02:be:0a:{high:02x}:{middle:02x}:{low:02x}");
-        Network { host_port, address, mac }
+        Network { host_port, guest_port: HTTP_PORT, address, mac }
+    }
+
+    /// The same for another port of the guest.
+    pub(super) fn leading_to(self, guest_port: u16) -> Network {
+        Network { guest_port, ..self }
     }
 
     /// Where the host reaches the guest's service.
@@ -68,6 +75,18 @@ impl Network {
     /// The address as the guest is told.
     pub(super) fn guest_address(&self) -> String {
         format!("{}/8", self.address)
+    }
+}
+
+/// Port of the workload `http` inside a machine.
+const HTTP_PORT: u16 = 80;
+
+/// The port at which a workload is asked inside; `None` where it is not.
+pub(super) fn service_port(workload: &Workload) -> Option<u16> {
+    match workload {
+        Workload::Http => Some(HTTP_PORT),
+        Workload::Service { service, .. } => Some(service.port),
+        _ => None,
     }
 }
 
@@ -116,9 +135,9 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     // The firmware's own debug port.
     add(&["-chardev", &format!("socket,id=firmware,fd={FIRMWARE_FD}")]);
     add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
-    if let Some(Network { host_port, address, mac }) = &recipe.network {
+    if let Some(Network { host_port, guest_port, address, mac }) = &recipe.network {
         let net = "net=10.0.0.0/8,host=10.0.0.2,dns=10.0.0.3,dhcpstart=10.0.0.15";
-        let forward = format!("hostfwd=tcp:127.0.0.1:{host_port}-{address}:80");
+        let forward = format!("hostfwd=tcp:127.0.0.1:{host_port}-{address}:{guest_port}");
         add(&["-netdev", &format!("user,id=net,restrict=on,{net},{forward}")]);
         let device = match recipe.machine {
             Machine::Microvm => "virtio-net-device",

@@ -98,5 +98,5 @@ pub(super) fn with_kernel(accel: Accel, machine: Machine) -> Option<Options> {
         eprintln!("skipped: no QEMU or no guest kernel on this host");
         return None;
     }
-    Some(Options { accel, machine, kernel })
+    Some(Options { accel, machine, kernel, ..Options::default() })
 }

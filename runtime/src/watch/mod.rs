@@ -5,6 +5,7 @@
 //! time of the wake-up: the earliest the thread can vouch for. With real-time priority the thread
 //! runs as soon as something arrives, however many instances compete for the processors.
 
+mod clock;
 mod request;
 mod source;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::event::epoll;
 
+pub use request::Question;
 pub use source::{OnLine, Source};
 
 use crate::clock::now_ns;
@@ -97,13 +99,21 @@ impl Watch {
         self.shared.insert(What::Reader(reader), events, epoll::EventFlags::IN)
     }
 
-    /// Connects to `address`, makes one HTTP request and reports [`crate::Event::Serving`] when
-    /// its answer has begun to arrive, or [`crate::Event::Failed`].
+    /// [`Watch::ask`] over HTTP in this program's own network.
     ///
     /// # Errors
     /// Where the socket cannot be made.
     pub fn request(&self, address: SocketAddr, events: EventSink) -> io::Result<()> {
-        let request = Request::connect(address)?;
+        self.ask(&Question { address, protocol: guest::Protocol::Http, namespace: None }, events)
+    }
+
+    /// Connects to a service, makes one request and reports [`crate::Event::Serving`] when
+    /// its answer has begun to arrive, or [`crate::Event::Failed`].
+    ///
+    /// # Errors
+    /// Where the socket cannot be made.
+    pub fn ask(&self, question: &Question, events: EventSink) -> io::Result<()> {
+        let request = Request::connect(question)?;
         self.shared.insert(What::Request(request), events, epoll::EventFlags::OUT)
     }
 

@@ -2,21 +2,38 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use guest::Protocol;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 use super::Next;
 use crate::event::{Event, EventSink};
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: instance\r\nconnection: close\r\n\r\n";
-/// How an answer of a working service begins.
-const GOOD: &[u8] = b"HTTP/1.1 200";
+/// Where a service is and how it is asked.
+pub struct Question {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What is said.
+    pub protocol: Protocol,
+    /// The network namespace the address belongs to; `None` = this program's own.
+    pub namespace: Option<OwnedFd>,
+}
+
+/// What is sent, and how the answer of a working service begins.
+fn dialogue(protocol: Protocol) -> (&'static [u8], &'static [u8]) {
+    match protocol {
+        Protocol::Http => (b"GET / HTTP/1.1\r\nhost: instance\r\nconnection: close\r\n\r\n", b"HTTP/1.1 200"),
+        Protocol::Redis => (b"PING\r\n", b"+PONG\r\n"),
+    }
+}
 
 /// One connection with one request.
 pub(super) struct Request {
     stream: TcpStream,
     address: SocketAddr,
+    question: &'static [u8],
+    good: &'static [u8],
     sent: bool,
     /// When the first byte of the answer arrived.
     answered_ns: Option<u64>,
@@ -24,15 +41,17 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn connect(address: SocketAddr) -> io::Result<Request> {
+    pub(super) fn connect(question: &Question) -> io::Result<Request> {
+        let address = question.address;
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        let socket = socket_in(question.namespace.as_ref(), family)?;
         match connect(&socket, &address) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(Request { stream: socket.into(), address, sent: false, answered_ns: None, answer: Vec::new() })
+        let (question, good) = dialogue(question.protocol);
+        let stream = socket.into();
+        Ok(Request { stream, address, question, good, sent: false, answered_ns: None, answer: Vec::new() })
     }
 
     pub(super) fn advance(&mut self, at_ns: u64, events: &EventSink) -> Next {
@@ -59,7 +78,7 @@ impl Request {
                 return Err(error);
             }
             // The request is far smaller than any socket buffer: it is taken whole or not at all.
-            self.stream.write_all(REQUEST)?;
+            self.stream.write_all(self.question)?;
             self.sent = true;
             return Ok(Step::Sent);
         }
@@ -71,11 +90,11 @@ impl Request {
             Err(error) => return Err(error),
         }
         let answered_ns = *self.answered_ns.get_or_insert(at_ns);
-        if self.answer.len() < GOOD.len() {
+        if self.answer.len() < self.good.len() {
             return Ok(Step::Wait);
         }
-        if !self.answer.starts_with(GOOD) {
-            let head = String::from_utf8_lossy(&self.answer[..GOOD.len()]).into_owned();
+        if !self.answer.starts_with(self.good) {
+            let head = String::from_utf8_lossy(&self.answer[..self.good.len()]).into_owned();
             return Err(io::Error::other(format!("it answered {head:?}")));
         }
         Ok(Step::Answered(answered_ns))
@@ -92,4 +111,23 @@ impl AsFd for Request {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// A socket of `namespace`. A socket belongs to the namespace its maker was in for good
+/// (network_namespaces(7)); the maker is a thread that ends, so nobody has to find the way back.
+fn socket_in(namespace: Option<&OwnedFd>, family: AddressFamily) -> io::Result<OwnedFd> {
+    let make = move || -> io::Result<OwnedFd> {
+        Ok(socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?)
+    };
+    let Some(namespace) = namespace else { return make() };
+    std::thread::scope(|scope| {
+        let maker = scope.spawn(move || {
+            rustix::thread::move_into_link_name_space(
+                namespace.as_fd(),
+                Some(rustix::thread::LinkNameSpaceType::Network),
+            )?;
+            make()
+        });
+        maker.join().unwrap_or_else(|_| Err(io::Error::other("the thread that makes the socket ended")))
+    })
 }

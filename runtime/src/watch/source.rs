@@ -7,11 +7,14 @@ use guest::{Decoded, Decoder, Message};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::Next;
+use super::clock::GuestClock;
 use crate::Exit;
 use crate::event::{Event, EventSink};
 
 /// Most bytes of log that are passed on from one source; the rest is counted and dropped.
 pub(super) const LOG_BYTES: usize = 1024 * 1024;
+/// SeaBIOS's last words where no disk has a boot loader.
+const NOTHING_TO_BOOT: &[u8] = b"No bootable device.";
 /// Bytes read at once, and how often at most before other descriptors get their turn.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 const READS: usize = 16;
@@ -46,11 +49,17 @@ pub enum Source {
 pub(super) struct Reader {
     fd: OwnedFd,
     kind: Kind,
+}
+
+/// What has been told of one guest.
+#[derive(Default)]
+struct Told {
+    clock: GuestClock,
     logged_bytes: usize,
 }
 
 enum Kind {
-    Channel(Decoder),
+    Channel(Decoder, Told),
     Exit,
     Firmware { marks: &'static [(&'static str, &'static str)], told: usize, lines: Lines },
     Lines { on_line: OnLine, lines: Lines },
@@ -59,7 +68,7 @@ enum Kind {
 impl Reader {
     pub(super) fn new(source: Source) -> io::Result<Reader> {
         let (fd, kind) = match source {
-            Source::Channel(fd) => (fd, Kind::Channel(Decoder::default())),
+            Source::Channel(fd) => (fd, Kind::Channel(Decoder::default(), Told::default())),
             Source::Exit(fd) => (fd, Kind::Exit),
             Source::Firmware { fd, marks } => {
                 (fd, Kind::Firmware { marks, told: 0, lines: Lines::default() })
@@ -69,7 +78,7 @@ impl Reader {
         if !matches!(kind, Kind::Exit) {
             rustix::io::ioctl_fionbio(&fd, true)?;
         }
-        Ok(Reader { fd, kind, logged_bytes: 0 })
+        Ok(Reader { fd, kind })
     }
 
     pub(super) fn is_exit(&self) -> bool {
@@ -119,12 +128,13 @@ impl Reader {
     }
 
     fn take(&mut self, at_ns: u64, bytes: &[u8], events: &EventSink) {
-        let logged_bytes = &mut self.logged_bytes;
         match &mut self.kind {
-            Kind::Channel(decoder) => {
-                decoder.feed(bytes, |decoded| tell(decoded, at_ns, events, logged_bytes))
-            }
+            Kind::Channel(decoder, told) => decoder.feed(bytes, |decoded| told.tell(decoded, at_ns, events)),
             Kind::Firmware { marks, told, lines } => lines.feed(bytes, |line| {
+                if line == NOTHING_TO_BOOT {
+                    let error = "the firmware found nothing to boot: no bootable device";
+                    events.send(at_ns, Event::Failed(error.into()));
+                }
                 // In order, and each once: firmware repeats itself.
                 while let Some((text, phase)) = marks.get(*told) {
                     if !String::from_utf8_lossy(line).contains(text) {
@@ -140,9 +150,8 @@ impl Reader {
     }
 
     fn finish(&mut self, at_ns: u64, events: &EventSink) {
-        let logged_bytes = &mut self.logged_bytes;
         match &mut self.kind {
-            Kind::Channel(decoder) => decoder.finish(|decoded| tell(decoded, at_ns, events, logged_bytes)),
+            Kind::Channel(decoder, told) => decoder.finish(|decoded| told.tell(decoded, at_ns, events)),
             Kind::Lines { on_line, lines } if !lines.rest.is_empty() => on_line(at_ns, &lines.rest),
             _ => {}
         }
@@ -155,41 +164,63 @@ impl AsFd for Reader {
     }
 }
 
-fn tell(decoded: Decoded, at_ns: u64, events: &EventSink, logged_bytes: &mut usize) {
-    let event = match decoded {
-        Decoded::Message(Message::Ready { clock_ns }) => {
-            // A clock ahead of ours is not ours: such a sender gets no delay, and no belief.
-            let delay_ns = clock_ns.and_then(|sent_ns| at_ns.checked_sub(sent_ns));
-            return events.send_delayed(at_ns, Event::Ready, delay_ns);
+impl Told {
+    fn tell(&mut self, decoded: Decoded, at_ns: u64, events: &EventSink) {
+        let event = match decoded {
+            Decoded::Message(Message::Ready { clock_ns }) => {
+                // A clock ahead of ours is not ours: such a sender gets no delay, and no belief.
+                let delay_ns = clock_ns.and_then(|sent_ns| at_ns.checked_sub(sent_ns));
+                return events.send_delayed(at_ns, Event::Ready, delay_ns);
+            }
+            Decoded::Message(Message::Listening { port }) => Event::Listening(port),
+            Decoded::Message(Message::Done { amount }) => Event::Done(amount),
+            Decoded::Message(Message::Parked) => Event::Parked,
+            Decoded::Message(Message::Became(became)) => Event::Became(became),
+            Decoded::Message(Message::Exited { code }) => Event::CommandExited(code),
+            Decoded::Message(Message::Failed { error }) => Event::Failed(error),
+            Decoded::Message(Message::Clock { clock_ns }) => return self.clock.read(clock_ns, at_ns),
+            Decoded::Message(Message::Began { phase, clock_ns }) => {
+                match (known(&phase), self.clock.on_host(clock_ns)) {
+                    (Some(phase), Some((began_ns, error_ns))) => {
+                        events.send(at_ns, Event::Measured("clock_error_ns", error_ns));
+                        // It has happened already; a guest that says otherwise is not believed.
+                        events.send(began_ns.min(at_ns), Event::Mark(phase));
+                    }
+                    _ => {
+                        self.log(format!("phase {phase} began at {clock_ns} ns of its clock"), at_ns, events)
+                    }
+                }
+                return;
+            }
+            Decoded::Message(Message::Mark { phase }) => match known(&phase) {
+                Some(phase) => Event::Mark(phase),
+                // The guest's own phases come after `ready`; they are told, not tiled.
+                None => return self.log(format!("phase {phase}"), at_ns, events),
+            },
+            Decoded::Message(Message::Log { text, .. }) | Decoded::Text(text) => {
+                return self.log(text, at_ns, events);
+            }
+        };
+        events.send(at_ns, event);
+    }
+
+    fn log(&mut self, text: String, at_ns: u64, events: &EventSink) {
+        if self.logged_bytes > LOG_BYTES {
+            return;
         }
-        Decoded::Message(Message::Listening { port }) => Event::Listening(port),
-        Decoded::Message(Message::Done { amount }) => Event::Done(amount),
-        Decoded::Message(Message::Parked) => Event::Parked,
-        Decoded::Message(Message::Became(became)) => Event::Became(became),
-        Decoded::Message(Message::Exited { code }) => Event::CommandExited(code),
-        Decoded::Message(Message::Failed { error }) => Event::Failed(error),
-        // The guest's own phases come after `ready`; they are told, not tiled.
-        Decoded::Message(Message::Mark { phase }) => {
-            return log(format!("phase {phase}"), at_ns, events, logged_bytes);
+        self.logged_bytes += text.len() + 1;
+        if self.logged_bytes > LOG_BYTES {
+            let note = format!("more than {LOG_BYTES} bytes of output: the rest is dropped");
+            events.send(at_ns, Event::Log(note));
+        } else {
+            events.send(at_ns, Event::Log(text));
         }
-        Decoded::Message(Message::Log { text, .. }) | Decoded::Text(text) => {
-            return log(text, at_ns, events, logged_bytes);
-        }
-    };
-    events.send(at_ns, event);
+    }
 }
 
-fn log(text: String, at_ns: u64, events: &EventSink, logged_bytes: &mut usize) {
-    if *logged_bytes > LOG_BYTES {
-        return;
-    }
-    *logged_bytes += text.len() + 1;
-    if *logged_bytes > LOG_BYTES {
-        let note = format!("more than {LOG_BYTES} bytes of output: the rest is dropped");
-        events.send(at_ns, Event::Log(note));
-    } else {
-        events.send(at_ns, Event::Log(text));
-    }
+/// The phases of a start that are told from inside a machine.
+fn known(phase: &str) -> Option<&'static str> {
+    ["loader", "kernel", "initramfs", "systemd", "units"].into_iter().find(|known| *known == phase)
 }
 
 /// Splits bytes into lines of bounded length.

@@ -72,7 +72,7 @@ fn order_of(plan: &Plan, turn: &Turn, trial: &Trial<'_>) -> Result<Order, Error>
         backend: contender.name.clone(),
         config: contender.config.clone(),
         prepared: vec![Arc::clone(&contender.prepared)],
-        workload: plan.launch.parsed_workload()?,
+        plan: plan.launch.guest_plan(trial.image)?,
         limits: plan.launch.limits(),
         // The backends of a block see the same arrivals.
         offsets_ns: plan

@@ -175,7 +175,7 @@ impl Repetition<'_> {
             backend: contender.name.clone(),
             config: contender.config.clone(),
             prepared: vec![Arc::clone(&contender.prepared)],
-            workload: self.plan.launch.parsed_workload()?,
+            plan: self.plan.launch.guest_plan(trial.image)?,
             limits: self.plan.launch.limits(),
             offsets_ns: Some(vec![0; more as usize]),
             instances: more,

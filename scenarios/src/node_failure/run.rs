@@ -188,7 +188,7 @@ impl OneDrill<'_> {
             backend: contender.name.clone(),
             config: contender.config.clone(),
             prepared: vec![Arc::clone(&contender.prepared)],
-            workload: self.plan.launch.parsed_workload()?,
+            plan: self.plan.launch.guest_plan(trial.image)?,
             limits: self.plan.launch.limits(),
             offsets_ns: Some(vec![0; instances as usize]),
             instances,

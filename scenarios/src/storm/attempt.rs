@@ -1,9 +1,9 @@
 //! What is known of one attempt while it is under way. Pure: no clock, no instance, no folder.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use guest::Workload;
-use results::record::{Attempt, Outcome, Phase};
+use results::record::{Attempt, Measure, Outcome, Phase};
 use runtime::{Event, Exit, Stamped};
 
 /// Lines of an instance's output that are kept to explain its end.
@@ -26,7 +26,7 @@ pub(super) enum Target {
 impl Target {
     pub(super) fn of(workload: &Workload) -> Target {
         match workload {
-            Workload::Http => Target::Serving,
+            Workload::Http | Workload::Service { .. } => Target::Serving,
             Workload::Memory { .. } => Target::Done,
             Workload::Ready | Workload::Cpu | Workload::Command { .. } => Target::Ready,
         }
@@ -46,6 +46,7 @@ pub(super) struct Progressing {
     /// When stopping it returned.
     pub(super) stopped_ns: Option<u64>,
     marks: Vec<(u64, &'static str)>,
+    measures: BTreeMap<&'static str, u64>,
     log: VecDeque<String>,
     outcome: Option<(Outcome, String)>,
 }
@@ -61,6 +62,7 @@ impl Progressing {
         let at_ns = stamped.at_ns;
         match stamped.event {
             Event::Mark(phase) => self.marks.push((at_ns, phase)),
+            Event::Measured(measure, value) => drop(self.measures.insert(measure, value)),
             Event::Exited(exit) => self.exited = self.exited.or(Some((at_ns, exit))),
             // What an instance does while it is being stopped for another reason does not count.
             _ if self.outcome.is_some() => {}
@@ -148,6 +150,18 @@ impl Progressing {
             outcome,
             error,
         }
+    }
+
+    /// What was measured about it.
+    pub(super) fn measures(&self, place: &Place) -> Vec<Measure> {
+        let row = |(measure, value): (&&str, &u64)| Measure {
+            storm: place.storm,
+            backend: place.backend.clone(),
+            instance: place.instance,
+            measure: (*measure).into(),
+            value: *value,
+        };
+        self.measures.iter().map(row).collect()
     }
 
     /// Its phases: they tile start → ready. A mark begins a phase; the first phase begins at the

@@ -31,6 +31,10 @@ impl<'a> Ledger<'a> {
         if !phases.is_empty() {
             self.write(|folder| folder.phases(&phases));
         }
+        let measures = attempt.measures(place);
+        if !measures.is_empty() {
+            self.write(|folder| folder.measures(&measures));
+        }
     }
 
     /// Its outcome is known; its final row comes when it is gone.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use guest::{Protocol, Workload};
 use results::record::Outcome;
 use runtime::clock::now_ns;
+use runtime::watch::Question;
 use runtime::{Event, EventSink, Instance, LaunchSpec, Stamped};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -89,7 +91,7 @@ impl Storm {
             })
             .collect();
         let mut storm = Storm {
-            target: Target::of(&order.workload),
+            target: Target::of(&order.plan.workload),
             order,
             slots,
             events,
@@ -174,7 +176,7 @@ impl Storm {
             prepared: Arc::clone(&self.order.prepared[index as usize % self.order.prepared.len()]),
             spec: LaunchSpec {
                 name: name.clone(),
-                plan: guest::Plan::new(self.order.workload.clone()),
+                plan: self.order.plan.clone(),
                 limits: self.order.limits.clone(),
             },
             events: EventSink::new(name, self.events.clone()),
@@ -222,6 +224,10 @@ impl Storm {
             }
             while let Ok(note) = self.noted.try_recv() {
                 self.on_note(note);
+            }
+            // What an instance told while it was stopped was told before it was stopped.
+            while let Ok(event) = self.stamped.try_recv() {
+                self.on_event(event);
             }
             if ledger.is_broken() || stop.requested() {
                 self.interrupt("the run was interrupted");
@@ -330,14 +336,9 @@ impl Storm {
             {
                 slot.requested = true;
                 let sink = EventSink::new(self.order.name(index as u32), self.events.clone());
-                let requested = match instance.service(port) {
-                    None => Err(format!("its port {port} cannot be reached from this host")),
-                    Some(address) => field
-                        .watch
-                        .request(address, sink)
-                        .map_err(|error| format!("cannot request {address}: {error}")),
-                };
-                if let Err(error) = requested {
+                let asked = question(instance.as_ref(), port, &self.order.plan.workload)
+                    .and_then(|question| field.watch.ask(&question, sink).map_err(|error| error.to_string()));
+                if let Err(error) = asked.map_err(|error| format!("cannot ask its port {port}: {error}")) {
                     slot.attempt.decide(Outcome::Failed, error);
                 }
             }
@@ -435,4 +436,15 @@ impl Storm {
         });
         slot.announced = true;
     }
+}
+
+/// How the service behind `port` of an instance is asked.
+fn question(instance: &dyn Instance, port: u16, workload: &Workload) -> Result<Question, String> {
+    let address = instance.service(port).ok_or("it cannot be reached from this host")?;
+    let namespace = instance.network_namespace().map_err(|error| error.to_string())?;
+    let protocol = match workload {
+        Workload::Service { service, .. } => service.protocol,
+        _ => Protocol::Http,
+    };
+    Ok(Question { address, protocol, namespace })
 }

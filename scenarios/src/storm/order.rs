@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use guest::Workload;
 use runtime::{InstanceName, Limits, Prepared};
 
 use super::attempt::Place;
@@ -23,7 +22,8 @@ pub(crate) struct Order {
     pub(crate) config: String,
     /// At least one; where there are several, the instances have them in turn.
     pub(crate) prepared: Vec<Arc<dyn Prepared>>,
-    pub(crate) workload: Workload,
+    /// What every instance is told.
+    pub(crate) plan: guest::Plan,
     pub(crate) limits: Limits,
     /// Due instants after the storm's begin; `None` = serial.
     pub(crate) offsets_ns: Option<Vec<u64>>,

@@ -47,7 +47,7 @@ pub(crate) async fn injected_delay(
         backend: fake.id(),
         config: String::new(),
         prepared: vec![Arc::clone(&prepared)],
-        workload: Workload::Ready,
+        plan: guest::Plan::new(Workload::Ready),
         limits: Limits::default(),
         offsets_ns: Some(vec![0; REHEARSED as usize]),
         instances: REHEARSED,

@@ -107,7 +107,7 @@ fn order_of(
         backend: contender.name.clone(),
         config: contender.config.clone(),
         prepared,
-        workload: plan.launch.parsed_workload()?,
+        plan: plan.launch.guest_plan(trial.image)?,
         limits: plan.launch.limits(),
         // The points of a block see the same arrivals.
         offsets_ns: point

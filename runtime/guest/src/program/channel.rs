@@ -100,7 +100,8 @@ pub(super) fn out_byte(port: u16, byte: u8) {
     };
 }
 
-fn now_ns() -> u64 {
+/// CLOCK_MONOTONIC in nanoseconds.
+pub fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to the local timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };

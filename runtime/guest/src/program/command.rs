@@ -1,7 +1,7 @@
 //! The workload `command`: any program of the image.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -37,6 +37,14 @@ fn start(channel: &Arc<Channel>, argv: &[String], plan: &Plan) -> Result<i32, St
     if !plan.working_directory.is_empty() {
         command.current_dir(&plan.working_directory);
     }
+    // SAFETY: one system call between fork and exec. It ends the command when this thread, which waits
+    // for it, has ended: a bare process has no namespace whose init takes the others along.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        })
+    };
     let mut child = command.spawn().map_err(|error| format!("cannot run {program}: {error}"))?;
     let readers = [
         child.stdout.take().map(|out| forward(channel, Stream::Stdout, out)),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use guest::{Became, Identity, Message, NO_IDENTITY};
+use guest::{Became, IDENTITY_FILE, Identity, Message, NO_IDENTITY};
 
 use super::channel::Channel;
 use super::fw_cfg::FwCfg;
@@ -23,13 +23,13 @@ const ENTROPY_BYTES: usize = 256;
 /// part of every start, and the machine that is saved waits for milliseconds only.
 pub fn park(channel: &Channel) -> Result<Identity, String> {
     let device = FwCfg::open()?;
-    let none = device.find_identity().ok_or("the machine has no place for an identity")?;
+    let none = device.find(IDENTITY_FILE).ok_or("the machine has no place for an identity")?;
     if !device.begins_with(none, NO_IDENTITY) {
         return Err("the machine that is to be saved has an identity already".into());
     }
     channel.send(&Message::Parked);
     while device.begins_with(none, NO_IDENTITY) {}
-    let file = device.find_identity().ok_or("the copy was given no identity")?;
+    let file = device.find(IDENTITY_FILE).ok_or("the copy was given no identity")?;
     let content = device.content(file);
     let identity = serde_json::from_slice(&content)
         .map_err(|error| format!("the identity is not understood: {error}"))?;

@@ -1,8 +1,6 @@
 //! QEMU's firmware configuration device (docs/specs/fw_cfg.rst), read through its I/O ports: it is
 //! there on every machine type and needs no driver.
 
-use guest::IDENTITY_FILE;
-
 /// Selector, 16 bits; the byte behind it is the data.
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;
@@ -10,7 +8,7 @@ const DATA: u16 = 0x511;
 const DIRECTORY: u16 = 0x19;
 /// No device has more files than this (FW_CFG_FILE_SLOTS_DFLT is 32).
 const MAX_FILES: u32 = 1024;
-/// No identity is longer.
+/// No file of ours is longer.
 const MAX_BYTES: usize = 1 << 20;
 
 /// The device.
@@ -33,8 +31,8 @@ impl FwCfg {
         }
     }
 
-    /// Looks the identity up in the directory.
-    pub fn find_identity(&self) -> Option<File> {
+    /// Looks a file up in the directory.
+    pub fn find(&self, wanted: &str) -> Option<File> {
         self.select(DIRECTORY);
         let count = u32::from_be_bytes(self.read()).min(MAX_FILES);
         (0..count).find_map(|_| {
@@ -43,7 +41,7 @@ impl FwCfg {
             let _reserved: [u8; 2] = self.read();
             let name: [u8; 56] = self.read();
             let end = name.iter().position(|byte| *byte == 0)?;
-            (name[..end] == *IDENTITY_FILE.as_bytes()).then_some(File { key, size: size as usize })
+            (name[..end] == *wanted.as_bytes()).then_some(File { key, size: size as usize })
         })
     }
 

@@ -4,8 +4,12 @@ pub mod channel;
 mod command;
 mod copy;
 mod fw_cfg;
+mod generator;
 mod http;
 mod machine;
+mod past;
+mod service;
+mod unit;
 mod wait;
 
 use std::borrow::Cow;
@@ -14,14 +18,18 @@ use std::sync::Arc;
 use channel::Channel;
 use guest::{Identity, Message, Plan, Workload};
 
-/// Carries out the plan. Returns the exit status; does not return in a VM.
+pub use generator::{GENERATOR, generate};
+pub use unit::{TELL, tell};
+
+/// Carries out the plan. Returns the exit status; does not return as PID 1 of a VM.
 pub fn run(channel: Channel, plan: Option<Cow<'_, str>>) -> i32 {
     let channel = Arc::new(channel);
     let is_machine = channel.is_machine();
-    let status = match plan.ok_or_else(|| "no plan given".to_owned()).and_then(|word| Plan::from_word(&word))
-    {
+    let is_init = is_machine && std::process::id() == 1;
+    let status = match plan.ok_or_else(|| "no plan given".to_owned()).and_then(read) {
+        Ok(plan) if is_machine && !is_init => unit::run(&channel, plan),
         Ok(plan) => {
-            if is_machine && let Err(error) = machine::set_up(&plan, &channel) {
+            if is_init && let Err(error) = machine::set_up(&plan, &channel) {
                 channel.send(&Message::Failed { error });
             }
             carry_out(&channel, plan)
@@ -31,10 +39,20 @@ pub fn run(channel: Channel, plan: Option<Cow<'_, str>>) -> i32 {
             2
         }
     };
-    if is_machine {
+    if is_init {
         machine::power_off();
     }
     status
+}
+
+/// The plan in `word`, or in the file it names.
+fn read(word: Cow<'_, str>) -> Result<Plan, String> {
+    match word.strip_prefix('@') {
+        None => Plan::from_word(&word),
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the plan in {path}: {error}"))
+            .and_then(|word| Plan::from_word(word.trim_end())),
+    }
 }
 
 fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
@@ -44,6 +62,7 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
         Workload::Memory { bytes } => touch(channel, *bytes),
         Workload::Cpu => compute(),
         Workload::Command { argv } => return command::run(channel, argv, &plan),
+        Workload::Service { service, argv } => return service::run(channel, *service, argv, &plan),
     };
     match result {
         Ok(()) if plan.template => go_on_as_copy(channel, &plan.workload),

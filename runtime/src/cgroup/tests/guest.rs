@@ -83,7 +83,8 @@ fn v2_does_the_same_in_a_guest() {
     let rootfs = folder.path().join("rootfs");
     fill(&rootfs, &kernel);
     let image = Image { rootfs: Some(rootfs), ..Image::builtin() };
-    let options = Options { accel: Accel::Auto, machine: Machine::Microvm, kernel: Some(kernel) };
+    let options =
+        Options { accel: Accel::Auto, machine: Machine::Microvm, kernel: Some(kernel), ..Options::default() };
     let prepared = DirectBackend::new(options).prepare(&context, &image).expect("prepared");
     let argv = ["/tests", "cgroup::tests", "--color=never"].map(str::to_owned).to_vec();
     let mut plan = Plan::new(Workload::Command { argv });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use guest::Plan;
 
-use super::boot_files::{self, BootFiles, Paths, is_networked};
+use super::boot_files::{self, BootFiles, Paths};
 use super::hypervisor::{self, Hypervisor, Start, free_port};
 use super::options::Options;
 use super::recipe::{self, Network, Recipe};
@@ -102,13 +102,15 @@ impl Prepared for PreparedVm {
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
         instance::begin(&events);
-        let networked = is_networked(&spec.plan.workload);
-        let service = networked.then(free_port).transpose()?;
-        let network = service.map(|address| Network::of(spec.name.index, address.port()));
+        let guest_port = recipe::service_port(&spec.plan.workload);
+        let service = guest_port.map(|_| free_port()).transpose()?;
+        let network = service
+            .zip(guest_port)
+            .map(|(host, port)| Network::of(spec.name.index, host.port()).leading_to(port));
         let start = Start {
             name: &spec.name,
             arguments: &self.arguments(&spec.plan, &spec.limits, &Paths::inherited(), network),
-            files: &self.files.files(networked)?,
+            files: &self.files.files(service.is_some())?,
             service,
             firmware: boot_files::firmware(self.hypervisor.machine),
         };

@@ -12,7 +12,7 @@ fn start(accel: Accel, machine: Machine, workload: Workload) -> Option<Result<(T
         return None;
     }
     let trial = Trial::new(&format!("floor-{}-{}", accel.name(), machine.name()));
-    let backend = FloorBackend::new(Options { accel, machine, kernel: None });
+    let backend = FloorBackend::new(Options { accel, machine, kernel: None, ..Options::default() });
     let prepared = backend.prepare(&trial.context, &Image::builtin()).expect("prepared");
     let spec = |name| LaunchSpec { name, plan: Plan::new(workload), limits: Limits::default() };
     Some(trial.launch(prepared.as_ref(), 0, spec).map(|started| (trial, started)))

@@ -1,0 +1,181 @@
+//! The disk all machines of a run begin with.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest, Sha256};
+
+use super::build::{RECIPE, build};
+use crate::Error;
+use crate::image::Image;
+
+/// First bytes of a qcow2 file.
+const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
+
+/// What a disk file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vm) enum Format {
+    Qcow2,
+    Raw,
+}
+
+impl Format {
+    /// QEMU's name for it.
+    pub(in crate::vm) fn name(self) -> &'static str {
+        match self {
+            Format::Qcow2 => "qcow2",
+            Format::Raw => "raw",
+        }
+    }
+}
+
+/// A disk that machines get clones of; never written to.
+#[derive(Clone, Debug)]
+pub(in crate::vm) struct Master {
+    pub(in crate::vm) path: PathBuf,
+    pub(in crate::vm) format: Format,
+    /// Size of the disk as a machine sees it.
+    pub(in crate::vm) disk_bytes: u64,
+    /// Size of the file.
+    pub(in crate::vm) file_bytes: u64,
+    /// How long it took to make; none where it was there.
+    pub(in crate::vm) made_in: Option<Duration>,
+}
+
+impl Master {
+    /// The master of `image` in the cache, made where it is missing. Of several programs at once
+    /// one makes it and the others wait.
+    ///
+    /// # Errors
+    /// An image that is no operating system, a missing tool, a full disk.
+    pub(in crate::vm) fn of_image(image: &Image, cache_dir: &Path) -> Result<Master, Error> {
+        let rootfs = image.rootfs.as_ref().ok_or_else(|| Error::Missing {
+            what: "the built-in image is no operating system that could boot from a disk".into(),
+            fix: Some("give --image one with a kernel and systemd, or --disk".into()),
+        })?;
+        let folder = cache_dir.join("disks");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+        let name = name(&image.digest);
+        let path = folder.join(format!("{name}.qcow2"));
+        let _lock = lock(&folder.join(format!("{name}.lock")))?;
+        if let Ok(master) = Master::open_whole(&path) {
+            return Ok(master);
+        }
+        let began = Instant::now();
+        // Whoever has the lock is alone: what lies here was left by one that was killed.
+        let scratch = Scratch::new(folder.join(format!("{name}.making")))?;
+        let made = scratch.0.join("master");
+        build(rootfs, &name, &scratch.0, &made)?;
+        let file = File::open(&made).map_err(Error::system(format!("open {}", made.display())))?;
+        file.sync_all()
+            .and_then(|()| std::fs::write(length_path(&path), file.metadata()?.len().to_string()))
+            .and_then(|()| std::fs::rename(&made, &path))
+            .map_err(Error::system(format!("write {}", path.display())))?;
+        Ok(Master { made_in: Some(began.elapsed()), ..Master::open_whole(&path)? })
+    }
+
+    /// A disk the user brings.
+    ///
+    /// # Errors
+    /// Where it cannot be read or needs another file.
+    pub(in crate::vm) fn of_file(path: &Path) -> Result<Master, Error> {
+        let refused = || Error::system(format!("read the disk {}", path.display()));
+        let mut file = File::open(path).map_err(refused())?;
+        let file_bytes = file.metadata().map_err(refused())?.len();
+        let mut head = [0u8; 32];
+        let read = read_up_to(&mut file, &mut head).map_err(refused())?;
+        let (format, disk_bytes) = if read == head.len() && head.starts_with(QCOW2_MAGIC) {
+            let number =
+                |at: usize| head[at..at + 8].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+            if number(8) != 0 {
+                return Err(Error::Invalid(format!(
+                    "{} is itself an overlay of another disk (make it whole: qemu-img convert -O qcow2)",
+                    path.display()
+                )));
+            }
+            (Format::Qcow2, number(24))
+        } else {
+            (Format::Raw, file_bytes)
+        };
+        if disk_bytes == 0 {
+            return Err(Error::Invalid(format!("the disk {} is empty", path.display())));
+        }
+        Ok(Master { path: path.to_owned(), format, disk_bytes, file_bytes, made_in: None })
+    }
+
+    /// Of the cache: also as long as it was when it was made.
+    fn open_whole(path: &Path) -> Result<Master, Error> {
+        let master = Master::of_file(path)?;
+        let length = std::fs::read_to_string(length_path(path)).unwrap_or_default();
+        if length != master.file_bytes.to_string() {
+            return Err(Error::Invalid(format!("{} is not as it was made", path.display())));
+        }
+        Ok(master)
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(in crate::vm) fn open(&self) -> Result<File, Error> {
+        File::open(&self.path).map_err(Error::system(format!("open the disk {}", self.path.display())))
+    }
+}
+
+/// Hexadecimal digits of everything the disk is made of.
+fn name(image_digest: &str) -> String {
+    let mut all = Sha256::new();
+    all.update(image_digest.as_bytes());
+    all.update([0]);
+    all.update(RECIPE.as_bytes());
+    all.update(Sha256::digest(crate::guest_program_bytes()));
+    format!("{:x}", all.finalize())
+}
+
+fn length_path(path: &Path) -> PathBuf {
+    path.with_extension("length")
+}
+
+pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(Error::system(format!("open {}", path.display())))?;
+    flock(&file, FlockOperation::LockExclusive).map_err(Error::system(format!("lock {}", path.display())))?;
+    Ok(file)
+}
+
+fn read_up_to(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+/// A folder for what is between, removed with what is in it.
+pub(super) struct Scratch(pub(super) PathBuf);
+
+impl Scratch {
+    pub(super) fn new(path: PathBuf) -> Result<Scratch, Error> {
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).map_err(Error::system(format!("make the folder {}", path.display())))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is removed by who makes the next one.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,22 @@
+//! Disks of virtual machines: a master made once from an image, and what each machine gets of it.
+//!
+//! A master is made without mounting anything: `filesystem` fills the root with mke2fs(8) and
+//! debugfs(8), `loader` makes GRUB for both firmwares, `partition` writes the table between them,
+//! qemu-img(1) turns the whole into qcow2. `clone` gives each machine an overlay or a copy,
+//! `qcow2` writes the overlay's few metadata, `root` is the read-only disk of an image that brings
+//! no kernel of its own.
+
+mod build;
+mod clone;
+mod filesystem;
+mod loader;
+mod master;
+mod partition;
+mod qcow2;
+#[cfg(test)]
+pub(super) mod tests;
+mod tool;
+
+pub(super) use clone::{Cloned, clone, nameless};
+pub(super) use master::Master;
+pub(super) use tool::requirement;

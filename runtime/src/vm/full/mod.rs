@@ -1,0 +1,242 @@
+//! `vm:full`: the virtual machine as people know it. Firmware, boot loader, kernel, initramfs and
+//! systemd of a complete operating system on a disk of its own; systemd starts the service.
+//!
+//! The harness is told by the image's own guest program (see `vm::disk::build`), which takes part
+//! as a systemd generator and in the unit of the service, and by firmware and boot loader.
+
+mod firmware;
+mod instance;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk::{self, Cloned, Master};
+use super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::instance::begin;
+use super::options::{CloneKind, Machine, Options};
+use super::recipe::{self, Boot, Network, Recipe};
+use super::{accel, qemu};
+use crate::clock::now_ns;
+use crate::event::{Event, EventSink};
+use crate::image::Image;
+use crate::watch::Source;
+use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
+use firmware::Firmware;
+use instance::FullVm;
+
+/// RAM of a machine that is not told otherwise: what a small Debian is given.
+const DEFAULT_MEMORY_BYTES: u64 = 512 << 20;
+/// The item of QEMU's firmware configuration in which the guest program finds its plan.
+const PLAN_ITEM: &str = "opt/org.bench/plan";
+/// Numbers of the files a machine is given ([`recipe::file_fd`]).
+const CONSOLE: usize = 0;
+const OWN_DISK: usize = 1;
+const FURTHER: usize = 2;
+
+/// `vm:full`, and `vm:full-copy` where every machine gets the whole disk once more.
+pub struct FullBackend {
+    options: Options,
+    id: &'static str,
+}
+
+impl FullBackend {
+    /// With the user's choices.
+    pub fn new(options: Options) -> FullBackend {
+        FullBackend { options, id: "vm:full" }
+    }
+
+    /// With the user's choices but for the kind of clone.
+    pub fn copying(options: Options) -> FullBackend {
+        FullBackend { options: Options { clone: CloneKind::Copy, ..options }, id: "vm:full-copy" }
+    }
+}
+
+impl Backend for FullBackend {
+    fn id(&self) -> String {
+        self.id.into()
+    }
+
+    fn description(&self) -> &'static str {
+        match self.options.clone {
+            CloneKind::Linked => {
+                "a complete OS from firmware to service, on a linked clone of one master disk"
+            }
+            CloneKind::Copy => "a complete OS from firmware to service, on a full copy of one master disk",
+        }
+    }
+
+    fn requirements(&self) -> Vec<Requirement> {
+        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
+        // A disk the user brings needs no tools.
+        let tools = self.options.disk.is_none().then(disk::requirement);
+        let firmware = Firmware::requirement(self.options.firmware);
+        std::iter::once(qemu::requirement()).chain(firmware).chain(tools).chain(accelerator).collect()
+    }
+
+    fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        let mut hypervisor = Hypervisor::prepare(context, &self.options)?;
+        let firmware = Firmware::find(self.options.firmware)?;
+        // microvm has no firmware that reads disks.
+        if hypervisor.machine == Machine::Microvm {
+            hypervisor.machine = firmware.usual_machine();
+        }
+        let master = match &self.options.disk {
+            Some(path) => Master::of_file(path)?,
+            None => Master::of_image(image, &context.cache_dir)?,
+        };
+        Ok(Arc::new(PreparedVm {
+            id: self.id,
+            hypervisor,
+            firmware,
+            clone: self.options.clone,
+            // Not beside the sockets, whose folder is in memory.
+            clones: context.cache_dir.join("clones"),
+            image: if self.options.disk.is_some() { String::new() } else { image.digest.clone() },
+            master,
+        }))
+    }
+}
+
+struct PreparedVm {
+    id: &'static str,
+    hypervisor: Hypervisor,
+    firmware: Firmware,
+    clone: CloneKind,
+    clones: PathBuf,
+    image: String,
+    master: Master,
+}
+
+impl PreparedVm {
+    /// QEMU's arguments; the files they name are console, own disk, master below it, firmware.
+    fn arguments(&self, spec: &LaunchSpec, network: Option<Network>) -> Vec<String> {
+        let address = network.as_ref().map(Network::guest_address);
+        let plan = guest::Plan { address, ..spec.plan.clone() };
+        let (_, vcpus) = hypervisor::size(&spec.limits);
+        let is_linked = self.clone == CloneKind::Linked;
+        let mut further = self.disks(is_linked);
+        // QEMU's option parser takes two commas for one.
+        let word = plan.to_word().replace(',', ",,");
+        further.extend(["-fw_cfg".into(), format!("name={PLAN_ITEM},string={word}")]);
+        let console = recipe::file_fd(CONSOLE);
+        further.extend(["-chardev".into(), format!("socket,id=console,fd={console}")]);
+        further.extend(["-serial".into(), "chardev:console".into()]);
+        further.extend(self.firmware.arguments(FURTHER + usize::from(is_linked)));
+        recipe::arguments(&Recipe {
+            machine: self.hypervisor.machine,
+            accel: self.hypervisor.accel(),
+            cpu: None,
+            memory_bytes: spec.limits.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES),
+            vcpus,
+            boot: Boot::Firmware,
+            network,
+            further: &further,
+        })
+    }
+
+    /// The disk, as a graph of block nodes over descriptors: QEMU opens no path and needs no right to one.
+    fn disks(&self, is_linked: bool) -> Vec<String> {
+        let set =
+            |number: usize| ["-add-fd".to_owned(), format!("fd={},set={number}", recipe::file_fd(number))];
+        let node = |text: String| ["-blockdev".to_owned(), text];
+        let format = self.master.format.name();
+        let mut words = Vec::from(set(OWN_DISK));
+        if is_linked {
+            words.extend(set(FURTHER));
+            words.extend(node(format!(
+                "driver=file,node-name=below-file,filename=/dev/fdset/{FURTHER},read-only=on"
+            )));
+            words.extend(node(format!("driver={format},node-name=below,file=below-file,read-only=on")));
+        }
+        words.extend(node(format!("driver=file,node-name=own-file,filename=/dev/fdset/{OWN_DISK}")));
+        words.extend(node(if is_linked {
+            "driver=qcow2,node-name=own,file=own-file,backing=below".to_owned()
+        } else {
+            format!("driver={format},node-name=own,file=own-file")
+        }));
+        words.extend(["-device".to_owned(), "virtio-blk-pci,drive=own,bootindex=0".to_owned()]);
+        words
+    }
+}
+
+impl Prepared for PreparedVm {
+    fn config(&self) -> serde_json::Value {
+        let name = crate::InstanceName { storm: 0, index: 0 };
+        let plan = guest::Plan::new(Workload::Ready);
+        let example = self.arguments(&LaunchSpec { name, plan, limits: Limits::default() }, None);
+        serde_json::json!({
+            "backend": self.id,
+            "image": self.image,
+            "master": self.master.path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            "master_format": self.master.format.name(),
+            "master_disk_bytes": self.master.disk_bytes,
+            "master_file_bytes": self.master.file_bytes,
+            "master_made_in_ms": self.master.made_in.map(|took| took.as_millis() as u64),
+            "clone": self.clone.name(),
+            "firmware": self.firmware.describe(),
+            "qemu": self.hypervisor.version,
+            "accelerator": self.hypervisor.accel().name(),
+            "accelerator_chosen": self.hypervisor.choice.how,
+            "machine": self.hypervisor.machine.name(),
+            "command_line": example.join(" "),
+            "files": "disks, firmware and console are given to QEMU by descriptor",
+            "user": self.hypervisor.described_user(),
+            "network": "for http and services: virtio-net, user-mode, one port of the host's loopback forwarded",
+        })
+    }
+
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        hypervisor::refuse_pids(spec)?;
+        events.send(now_ns(), Event::Mark("clone"));
+        let cloned = disk::clone(&self.master, self.clone, &self.clones)?;
+        begin(&events);
+        let guest_port = recipe::service_port(&spec.plan.workload);
+        let service = guest_port.map(|_| free_port()).transpose()?;
+        let network = service
+            .zip(guest_port)
+            .map(|(host, port)| Network::of(spec.name.index, host.port()).leading_to(port));
+        let (inside, console) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
+        let firmware = self.firmware.files(&self.clones)?;
+        let files = files(&inside, &cloned, &firmware);
+        let start = Start {
+            name: &spec.name,
+            arguments: &self.arguments(spec, network),
+            files: &files,
+            service,
+            firmware: self.firmware.speech(),
+        };
+        let vm = self.hypervisor.start(&start, &events, |monitor| {
+            // Anything, so that QEMU tells its events: a disk that is full among them.
+            monitor.queue(qapi::qmp::query_status {})
+        })?;
+        let said = events.clone();
+        let lines = Source::Lines {
+            fd: console.into(),
+            on_line: Box::new(move |at_ns, line| {
+                let text = String::from_utf8_lossy(line);
+                let text = text.trim();
+                if !text.is_empty() {
+                    said.send(at_ns, Event::Log(format!("console: {text}")));
+                }
+            }),
+        };
+        let vm = FullVm::new(vm, cloned, events.clone());
+        self.hypervisor.watch.add(lines, events).map_err(Error::system("watch a machine's console"))?;
+        Ok(Box::new(vm))
+    }
+}
+
+/// In the order of their numbers.
+fn files<'a>(
+    console: &'a UnixStream,
+    cloned: &'a Cloned,
+    firmware: &'a [std::fs::File],
+) -> Vec<BorrowedFd<'a>> {
+    let own = [console.as_fd(), cloned.file().as_fd()];
+    let below = cloned.below.iter().map(AsFd::as_fd);
+    own.into_iter().chain(below).chain(firmware.iter().map(AsFd::as_fd)).collect()
+}

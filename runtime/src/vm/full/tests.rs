@@ -1,0 +1,152 @@
+//! Real machines with disks: these tests need QEMU and the tools that make disks.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use guest::{Plan, Protocol, Service};
+use tokio::sync::mpsc::{error::TryRecvError, unbounded_channel};
+
+use super::*;
+use crate::vm::disk::tests::{have_tools, hollow_system};
+use crate::vm::options::Accel;
+use crate::vm::trial::{Started, Trial};
+use crate::{InstanceName, Stamped};
+
+/// Longer than any boot, also beside other tests.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+fn launch(trial: &Trial, options: Options, image: &Image, workload: Workload) -> Started {
+    let prepared = FullBackend::new(options).prepare(&trial.context, image).expect("prepared");
+    let spec = |name| LaunchSpec { name, plan: Plan::new(workload), limits: Limits::default() };
+    trial.launch(prepared.as_ref(), 0, spec).expect("launched")
+}
+
+/// Waits for an event that answers the question; a machine that says nothing fails the test.
+fn await_event<T>(started: &mut Started, wanted: impl Fn(&Event) -> Option<T>) -> T {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        match started.events.try_recv() {
+            Ok(stamped) => {
+                let found = wanted(&stamped.event);
+                started.seen.push(stamped);
+                if let Some(found) = found {
+                    return found;
+                }
+            }
+            Err(TryRecvError::Empty) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10))
+            }
+            Err(_) => panic!("it did not come; before: {:?}", started.seen),
+        }
+    }
+}
+
+fn failure(started: &mut Started) -> String {
+    await_event(started, |event| match event {
+        Event::Failed(error) => Some(error.clone()),
+        _ => None,
+    })
+}
+
+fn can_boot() -> bool {
+    if qemu::find().is_none() {
+        eprintln!("skipped: no QEMU on this host");
+        return false;
+    }
+    have_tools()
+}
+
+fn options(disk: Option<PathBuf>) -> Options {
+    Options { accel: Accel::Tcg, disk, ..Options::default() }
+}
+
+#[test]
+fn a_disk_with_nothing_to_boot_is_a_failure_told_by_the_firmware() {
+    if qemu::find().is_none() {
+        eprintln!("skipped: no QEMU on this host");
+        return;
+    }
+    let trial = Trial::new("full-empty");
+    let path = trial.context.cache_dir.join("disk");
+    std::fs::write(&path, vec![0; 1 << 20]).expect("written");
+    let mut vm = launch(&trial, options(Some(path)), &Image::builtin(), Workload::Ready);
+    let error = failure(&mut vm);
+    assert!(error.contains("no bootable device"), "{error}");
+    assert!(vm.has_seen(&Event::Mark("firmware")), "{:?}", vm.seen);
+}
+
+#[test]
+fn a_kernel_that_is_none_is_a_failure_told_by_the_boot_loader() {
+    if !can_boot() {
+        return;
+    }
+    let trial = Trial::new("full-hollow");
+    let image = hollow_system(&trial.context.cache_dir.join("system"));
+    let mut vm = launch(&trial, options(None), &image, Workload::Ready);
+    let error = failure(&mut vm);
+    assert!(error.contains("boot loader could not start the kernel"), "{error}");
+    let said = |stamped: &Stamped| matches!(&stamped.event, Event::Log(text) if text.contains("error:"));
+    assert!(vm.seen.iter().any(said), "no reason on the console: {:?}", vm.seen);
+    vm.instance.stop().expect("stopped");
+    let made = |stamped: &Stamped| matches!(stamped.event, Event::Measured("clone_made_bytes", _));
+    while let Ok(stamped) = vm.events.try_recv() {
+        vm.seen.push(stamped);
+    }
+    assert!(vm.seen.iter().any(made), "{:?}", vm.seen);
+}
+
+/// The folder `scripts/setup.sh` fills with Debian, a kernel and redis.
+fn system() -> Option<Image> {
+    let rootfs = crate::cache_dir().join("test-system/rootfs");
+    if !rootfs.join("usr/bin/redis-server").exists() {
+        eprintln!("skipped: no system in {} (scripts/setup.sh makes it)", rootfs.display());
+        return None;
+    }
+    let kernels = std::fs::read_dir(rootfs.join("boot")).ok()?.flatten();
+    let digest = kernels.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>();
+    Some(Image { digest: format!("test-system {digest:?}"), rootfs: Some(rootfs), ..Image::builtin() })
+}
+
+#[test]
+fn a_complete_system_boots_from_firmware_to_a_service_that_answers() {
+    if !can_boot() {
+        return;
+    }
+    let Some(image) = system() else { return };
+    let mut trial = Trial::new("full-redis");
+    // The master is kept for the next time.
+    trial.context.cache_dir = crate::cache_dir();
+    let service = Service { protocol: Protocol::Redis, port: 6379 };
+    let workload = Workload::Service { service, argv: Vec::new() };
+    let mut vm = launch(&trial, options(None), &image, workload);
+    let port = await_event(&mut vm, |event| match event {
+        Event::Listening(port) => Some(Ok(*port)),
+        Event::Failed(error) => Some(Err(error.clone())),
+        Event::Exited(exit) => Some(Err(exit.to_string())),
+        _ => None,
+    });
+    let port = port.unwrap_or_else(|error| panic!("{error}; before: {:?}", vm.seen));
+    let ready = vm.seen.iter().find(|stamped| stamped.event == Event::Ready).expect("ready").at_ns;
+    let mut last = 0;
+    for phase in ["clone", "vmm", "firmware", "loader", "kernel", "initramfs", "systemd", "units"] {
+        let mark = vm.seen.iter().find(|stamped| stamped.event == Event::Mark(phase));
+        let at_ns = mark.unwrap_or_else(|| panic!("no {phase}: {:?}", vm.seen)).at_ns;
+        assert!(last <= at_ns && at_ns <= ready, "{phase} out of order: {:?}", vm.seen);
+        last = at_ns;
+    }
+    let address = vm.instance.service(port).expect("reachable");
+    let (sender, mut answers) = unbounded_channel();
+    let question = crate::watch::Question { address, protocol: Protocol::Redis, namespace: None };
+    let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
+    trial.context.watch.ask(&question, sink).expect("asked");
+    assert_eq!(answers.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    vm.instance.stop().expect("stopped");
+    let mut occupied = 0;
+    while let Ok(stamped) = vm.events.try_recv() {
+        if let Event::Measured("disk_occupied_bytes", bytes) = stamped.event {
+            occupied = bytes;
+        }
+    }
+    // It has written, and by far not as much as the disk has.
+    assert!((512 << 10..256 << 20).contains(&occupied), "{occupied}");
+}
