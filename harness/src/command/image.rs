@@ -18,7 +18,7 @@ const SHORT: usize = "sha256:".len() + 12;
 /// # Errors
 /// An image that is not there, broken, hostile or in use, or what the system said.
 pub fn run(command: ImageCommand, out: &mut impl Write) -> Result<u8, Failure> {
-    let store = open()?;
+    let store = store(&runtime::cache_dir())?;
     match command {
         ImageCommand::Import(args) => import(&args, store, out)?,
         ImageCommand::Build(args) => build(args, &store, out)?,
@@ -30,8 +30,13 @@ pub fn run(command: ImageCommand, out: &mut impl Write) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn open() -> Result<Store, Failure> {
-    Store::open(&runtime::cache_dir().join("images")).map_err(failure)
+/// Where images are kept: in the cache, for root as for anybody, because all of it can be made or
+/// fetched again, and one folder to remove is what a user expects of a program without a package.
+///
+/// # Errors
+/// What could not be made.
+pub fn store(cache_dir: &Path) -> Result<Store, Failure> {
+    Store::open(&cache_dir.join("images")).map_err(failure)
 }
 
 /// What is not there is wrong usage; everything else was tried and did not work.

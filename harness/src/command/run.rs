@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use results::record::{Run, SCHEMA_VERSION};
 use results::{RunFolder, Summary};
 use runtime::Backend;
-use runtime::image::{Image, Store};
+use runtime::image::{self, Image};
 use scenarios::{Completion, Progress, Stage, Stop};
 
 use crate::cli::RunArgs;
@@ -229,13 +229,15 @@ pub fn image(reference: &str, cache_dir: &Path) -> Result<Image, Failure> {
     if reference == "builtin" {
         return Ok(Image::builtin());
     }
-    let store = Store::open(&cache_dir.join("images")).map_err(|error| Failure::Cannot(error.to_string()))?;
-    Image::resolve(reference, &store).map_err(|error| {
+    let store = super::image::store(cache_dir)?;
+    Image::resolve(reference, &store).map_err(|error| match error {
         // What is neither a file nor known is a slip of the pen; what is there and broken is not.
-        if Path::new(reference).exists() {
-            Failure::Cannot(error.to_string())
-        } else {
-            Failure::Usage(crate::nearest::unknown("image", reference, &["builtin"]))
+        image::Error::NotFound { .. } => {
+            let listed = store.list().unwrap_or_default();
+            let mut names: Vec<&str> = listed.iter().flat_map(|i| &i.names).map(String::as_str).collect();
+            names.push("builtin");
+            Failure::Usage(crate::nearest::unknown("image", reference, &names))
         }
+        error => Failure::Cannot(error.to_string()),
     })
 }

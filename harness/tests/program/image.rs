@@ -74,6 +74,11 @@ fn what_is_not_there_or_none_is_said() {
         (&["export", "nowhere", "x"], 2, "no image nowhere"),
         (&["export", "builtin", "missing/x.tar"], 1, "missing"),
         (&["rm"], 2, "required"),
+        (&["build"], 2, "--packages"),
+        (&["build", "--packages", "a", "--variant", "huge"], 2, "minbase"),
+        (&["build", "--packages", "a", "--cmd", "[1"], 2, "--cmd"),
+        (&["build", "--packages", "A b"], 1, "is not the name of a package"),
+        (&["import", "docker://127.0.0.1:1/x"], 1, "docker://127.0.0.1:1/x"),
     ] {
         let said = image(here, arguments);
         assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");

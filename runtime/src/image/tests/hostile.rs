@@ -137,6 +137,40 @@ fn a_link_then_an_entry_of_its_name_replaces_the_link() {
 }
 
 #[test]
+fn attributes_do_not_go_through_a_link() {
+    let records: &[(&str, &[u8])] = &[("SCHILY.xattr.user.note", b"x"), ("mtime", b"1")];
+    // Of a link itself, then of what replaces it; user attributes of links are refused by the kernel.
+    refused(
+        |out| vec![tar(&[[pax(records), symbolic("l", &format!("{out}/secret"))].concat()])],
+        "user.note",
+    );
+    let (_kept, root) = attack(|out| {
+        let times: &[(&str, &[u8])] = &[("mtime", b"1")];
+        vec![tar(&[
+            [pax(times), symbolic("l", &format!("{out}/secret"))].concat(),
+            symbolic("d", out),
+            [pax(records), folder("d", 0o777)].concat(),
+        ])]
+    })
+    .expect("applied");
+    assert_eq!(fs::symlink_metadata(root.join("l")).expect("l").mtime(), 1);
+    assert!(fs::symlink_metadata(root.join("d")).expect("d").is_dir());
+}
+
+#[test]
+fn a_folder_that_became_a_link_keeps_its_mode_to_itself() {
+    // Modes of folders are set at the end: by then the name may be a link out.
+    let (_kept, root) =
+        attack(|out| vec![tar(&[folder("d", 0o777)]), tar(&[file(".wh.d", b""), symbolic("d", out)])])
+            .expect("applied");
+    assert!(fs::symlink_metadata(root.join("d")).expect("d").is_symlink());
+    let (_kept, root) =
+        attack(|out| vec![tar(&[folder("a/b", 0o777), raw(b'2', b"a", out.as_bytes(), 0o777, 0, b"")])])
+            .expect("applied");
+    assert!(fs::symlink_metadata(root.join("a")).expect("a").is_symlink());
+}
+
+#[test]
 fn hard_links_that_leave() {
     refused(|out| vec![tar(&[hard("h", &format!("{out}/secret"))])], "absolute");
     refused(|_| vec![tar(&[hard("h", "../canary/secret"), file("h", b"x")])], "`..`");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::build::{file, folder, layout, tar, write};
+use super::build::{file, folder, hard, layout, raw, symbolic, tar, write};
 use crate::image::{Error, Image, Removed, Store};
 
 fn archive(folder: &Path, name: &str, content: &[u8]) -> String {
@@ -67,6 +67,37 @@ fn images_with_the_same_lower_layers_share_their_files() {
             0,
             "{folder}"
         );
+    }
+}
+
+#[test]
+fn an_upper_layer_cannot_change_the_files_it_shares() {
+    let here = tempfile::tempdir().expect("folder");
+    let store = Store::open(&here.path().join("store")).expect("store");
+    let base = tar(&[file("bin/app", b"1"), file("bin/other", b"2"), symbolic("link", "bin/app")]);
+    let lower = of_layers(here.path(), "lower", std::slice::from_ref(&base), &store);
+    let state = || {
+        ["bin/app", "bin/other"].map(|name| {
+            let path = lower.rootfs.as_ref().expect("files").join(name);
+            let found = fs::metadata(&path).expect("found");
+            (fs::read(&path).expect("read"), found.mode(), found.mtime(), found.uid())
+        })
+    };
+    let before = state();
+    // Every way to write to what is there: anew, by another name, through a link, with a mode.
+    let attacks = [
+        vec![file("bin/app", b"evil")],
+        vec![hard("alias", "bin/app"), file("alias", b"evil")],
+        vec![hard("alias", "bin/app"), raw(b'1', b"alias", b"bin/other", 0o6777, 0, b"")],
+        vec![file("link", b"evil")],
+        vec![raw(b'0', b"bin/app", b"", 0o4777, 0, b"")],
+        vec![folder("bin", 0o777), raw(b'5', b"bin/app", b"", 0o777, 0, b"")],
+        vec![hard("bin/app", "bin/other")],
+    ];
+    for (number, attack) in attacks.iter().enumerate() {
+        let upper = of_layers(here.path(), &format!("upper-{number}"), &[base.clone(), tar(attack)], &store);
+        assert_ne!(upper.rootfs, lower.rootfs);
+        assert_eq!(state(), before, "attack {number}");
     }
 }
 
