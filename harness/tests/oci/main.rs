@@ -5,6 +5,7 @@
 mod crash;
 mod engines;
 mod hooks;
+mod hostile;
 mod lifecycle;
 mod peers;
 mod refusals;
@@ -136,6 +137,15 @@ impl Bundle {
         let groups =
             lines.map(|line| Path::new(line.split(' ').nth(4).unwrap()).join("bench-oci").join(&self.id));
         groups.filter(|group| group.exists()).collect()
+    }
+
+    /// The program has its three descriptors, and no other.
+    pub fn assert_no_host_descriptors(&self) {
+        let pid = self.state()["pid"].to_string();
+        let list = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let mut numbers: Vec<_> = list().map(|entry| entry.file_name().into_string().unwrap()).collect();
+        numbers.sort();
+        assert_eq!(numbers, ["0", "1", "2"]);
     }
 
     /// Nothing of the container is left: no state, no group, no process.

@@ -49,6 +49,19 @@ fn flags_that_are_not_carried_out_are_refused_in_words() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+    let Some(bundle) = Bundle::new() else { return };
+    let pipe = bundle.file("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    bundle.configure(|config| {
+        config["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": "uts", "path": pipe }]);
+    });
+    bundle.oci("create ID").fails("is not a namespace of kind uts");
+    std::fs::rename(&pipe, bundle.file("config.json")).unwrap();
+    bundle.oci("create ID").fails("config.json is no JSON");
+}
+
+#[test]
 fn errors_are_in_the_log_as_engines_read_it() {
     let Some(bundle) = Bundle::new() else { return };
     bundle.oci("--log log --log-format json state ID").fails("does not exist");

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::place::cstring;
@@ -125,8 +126,9 @@ pub(super) unsafe fn write_file(path: &std::ffi::CStr, text: &std::ffi::CStr) ->
 }
 
 fn open(path: &Path, kind: &str) -> Result<OwnedFd, Error> {
-    let file =
-        File::open(path).map_err(Error::system(format!("open the {kind} namespace {}", path.display())))?;
+    // Without waiting: in the place of a namespace there may be a pipe.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(Error::system(format!("open the {kind} namespace {}", path.display())))?;
     // NS_GET_NSTYPE (ioctl_nsfs(2)): a path of another kind must not be joined in its place.
     // SAFETY: the request takes no argument.
     let found = unsafe { libc::ioctl(file.as_raw_fd(), libc::NS_GET_NSTYPE) };

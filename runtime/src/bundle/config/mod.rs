@@ -12,6 +12,7 @@ mod tests;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{Process, Spec};
@@ -110,7 +111,9 @@ pub(super) fn refuse(field: impl Display, why: impl Display) -> Error {
 fn bytes_of(path: &Path) -> Result<Vec<u8>, Error> {
     let action = || Error::system(format!("read {}", path.display()));
     let mut bytes = Vec::new();
-    File::open(path).map_err(action())?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(action())?;
+    // A pipe in its place would never be written to.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(action())?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(action())?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(Error::Invalid(format!("{} has more than {MAX_BYTES} bytes", path.display())));
     }
