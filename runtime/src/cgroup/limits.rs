@@ -12,6 +12,8 @@ pub const UNLIMITED: u64 = u64::MAX;
 /// [`UNLIMITED`] takes a limit away that was set before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
+    /// Account for memory also where none of it is limited: on v1 that takes a group of its own.
+    pub account_memory: bool,
     /// Memory in bytes; for a VM the size of its RAM.
     pub memory_bytes: Option<u64>,
     /// Memory in bytes above which the group is slowed down and reclaimed from; v2 only.

@@ -42,7 +42,8 @@ impl Controller for Memory {
     }
 
     fn wanted(&self, limits: &Limits) -> bool {
-        limits.memory_bytes.is_some()
+        limits.account_memory
+            || limits.memory_bytes.is_some()
             || limits.memory_high_bytes.is_some()
             || limits.memory_low_bytes.is_some()
             || limits.swap_bytes.is_some()

@@ -66,7 +66,12 @@ impl PreparedContainer {
             Groups::Of(hierarchies) => {
                 Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &spec.limits).map(Some)
             }
-            Groups::None(_) if spec.limits == Limits::default() => Ok(None),
+            // Accounting is given up where there is no group; a limit never is.
+            Groups::None(_)
+                if Limits { account_memory: false, ..spec.limits.clone() } == Limits::default() =>
+            {
+                Ok(None)
+            }
             Groups::None(why) => Err(Error::Invalid(format!("limits cannot be held here: {why}"))),
         }
     }

@@ -67,9 +67,10 @@ impl Hypervisor {
         events: &EventSink,
         before: impl FnOnce(&mut Monitor) -> Result<(), Error>,
     ) -> Result<Vm, Error> {
-        let group = |hierarchies| {
-            Cgroup::create(hierarchies, &self.run_id, &start.name.to_string(), &Limits::default())
-        };
+        // What the guest may have is what it is told; what all of QEMU takes is accounted for.
+        let accounted = Limits { account_memory: true, ..Limits::default() };
+        let group =
+            |hierarchies| Cgroup::create(hierarchies, &self.run_id, &start.name.to_string(), &accounted);
         let launch = Launch {
             program: &self.program,
             arguments: start.arguments,

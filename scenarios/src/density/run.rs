@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use results::record::{MemoryState, Outcome, Storm as StormRow};
-use runtime::Workload;
 use runtime::clock::now_ns;
+use runtime::{Limits, Workload};
 
 use super::account::{Host, Sums};
 use super::plan::{Ksm, Plan};
@@ -176,7 +176,7 @@ impl Repetition<'_> {
             config: contender.config.clone(),
             prepared: vec![Arc::clone(&contender.prepared)],
             plan: self.plan.launch.guest_plan(trial.image)?,
-            limits: self.plan.launch.limits(),
+            limits: Limits { account_memory: true, ..self.plan.launch.limits() },
             offsets_ns: Some(vec![0; more as usize]),
             instances: more,
             first: self.launched,
