@@ -77,6 +77,7 @@ impl Prepared for PreparedProcess {
             env: &[],
             fds: &[null, null, null, inside.as_fd()],
             user: None,
+            cgroup: None,
         })
         .map_err(Error::system("start the guest program"))?;
         drop(inside);

@@ -9,6 +9,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use crate::cgroup::{CLONE_INTO_CGROUP, Entrance};
+use crate::container::syscall::{Errno, clone3};
+
 /// Lowest descriptor number of the copies made before the child arranges its own.
 const ASIDE: c_int = 64;
 /// Bytes of stack for the child between clone and exec.
@@ -28,6 +31,8 @@ pub(crate) struct Program<'a> {
     pub(crate) fds: &'a [BorrowedFd<'a>],
     /// Whom it runs as, without a way back; `None` = as this program.
     pub(crate) user: Option<&'a User>,
+    /// The groups it is in from its beginning.
+    pub(crate) cgroup: Option<&'a Entrance>,
 }
 
 /// A user of the system.
@@ -55,7 +60,7 @@ pub(crate) struct Elsewhere<'a> {
 }
 
 /// Everything the child touches, made before it exists.
-struct Child {
+struct Child<'a> {
     mounts: Option<c_int>,
     file: c_int,
     path: *const c_char,
@@ -63,7 +68,8 @@ struct Child {
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
     fds: Vec<OwnedFd>,
-    user: Option<User>,
+    user: Option<&'a User>,
+    cgroup: Option<&'a Entrance>,
     parent: libc::pid_t,
     errno: c_int,
 }
@@ -82,7 +88,8 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<OwnedFd> {
         argv: pointers(program.argv),
         env: pointers(program.env),
         fds: aside(program.fds)?,
-        user: program.user.cloned(),
+        user: program.user,
+        cgroup: program.cgroup,
         parent: own_pid(),
         errno: 0,
     })
@@ -102,6 +109,7 @@ pub(crate) fn spawn_elsewhere(program: &Elsewhere<'_>) -> io::Result<OwnedFd> {
         env: pointers(program.env),
         fds: aside(program.fds)?,
         user: None,
+        cgroup: None,
         parent: own_pid(),
         errno: 0,
     })
@@ -118,27 +126,30 @@ fn aside(fds: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
     fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE).map_err(io::Error::from)).collect()
 }
 
-fn start(mut child: Child) -> io::Result<OwnedFd> {
+fn start(mut child: Child<'_>) -> io::Result<OwnedFd> {
     let mut stack = vec![0u8; STACK_BYTES];
-    let top = stack.as_mut_ptr_range().end.map_addr(|address| address & !0xf);
     let mut pidfd: RawFd = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+    // SAFETY: plain data for which all zeroes is valid.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = flags as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.pidfd = (&raw mut pidfd) as u64;
+    arguments.stack = stack.as_mut_ptr() as u64;
+    // The end of the stack is where the child begins: on a multiple of 16 (System V ABI, 3.2.2).
+    arguments.stack_size = (stack.as_ptr_range().end.addr() & !0xf) as u64 - arguments.stack;
+    if let Some(cgroup) = child.cgroup.and_then(Entrance::born_into) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
     let blocked = Blocked::all();
+    let dumpable = Dumpable::now();
     // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so `child` and
     // the stack outlive it and nobody else touches them; the child makes system calls only.
-    let pid = unsafe {
-        libc::clone(
-            begin,
-            top.cast::<c_void>(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD,
-            ptr::from_mut(&mut child).cast::<c_void>(),
-            ptr::from_mut(&mut pidfd),
-        )
-    };
-    let failed = (pid < 0).then(io::Error::last_os_error);
+    let answer = unsafe { clone3(&mut arguments, begin, (&raw mut child).cast::<c_void>()) };
+    drop(dumpable);
     drop(blocked);
-    if let Some(error) = failed {
-        return Err(error);
-    }
+    answer.map_err(|Errno(errno)| io::Error::from_raw_os_error(errno))?;
     // SAFETY: CLONE_PIDFD has stored a fresh descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     // SAFETY: written by the child before it ended; volatile because this thread did not write it.
@@ -158,8 +169,8 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| CStr::as_ptr(string)).chain([ptr::null()]).collect()
 }
 
-extern "C" fn begin(argument: *mut c_void) -> c_int {
-    let child = argument.cast::<Child>();
+unsafe extern "C" fn begin(argument: *const c_void) -> ! {
+    let child = argument.cast_mut().cast::<Child<'_>>();
     // SAFETY: the parent passed a Child that it does not touch while it is suspended. System calls
     // only; errno is the suspended parent's and is overwritten, which it expects.
     unsafe {
@@ -173,11 +184,13 @@ extern "C" fn begin(argument: *mut c_void) -> c_int {
 ///
 /// # Safety
 /// To be called in a fresh child only.
-unsafe fn become_program(child: &Child) -> Option<()> {
+unsafe fn become_program(child: &Child<'_>) -> Option<()> {
     let done = |result: c_int| (result >= 0).then_some(());
     // SAFETY: system calls on this child alone; all pointers were prepared by the parent.
     unsafe {
         done(libc::setsid())?;
+        // While it has the right to.
+        child.cgroup.map_or(Some(()), Entrance::enter)?;
         if let Some(user) = &child.user {
             // The system calls themselves: the C library's functions of these names would change
             // the parent's threads too (nptl(7)), whose memory this is.
@@ -218,6 +231,28 @@ unsafe fn become_program(child: &Child) -> Option<()> {
         );
     }
     None
+}
+
+/// Whether this program may be looked into and leave a core: a change of user in a child that shares
+/// its memory changes that (prctl(2), PR_SET_DUMPABLE). Dropping it sets it back.
+struct Dumpable(c_int);
+
+impl Dumpable {
+    fn now() -> Dumpable {
+        // SAFETY: no memory is involved.
+        Dumpable(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
+    }
+}
+
+impl Drop for Dumpable {
+    fn drop(&mut self) {
+        // SAFETY: no memory is involved.
+        unsafe {
+            if libc::prctl(libc::PR_GET_DUMPABLE) != self.0 {
+                libc::prctl(libc::PR_SET_DUMPABLE, self.0);
+            }
+        }
+    }
 }
 
 /// All signals of this thread held back: a handler that ran in the child would run on our memory.

@@ -30,7 +30,7 @@ mod seccomp;
 pub mod setup;
 mod standard;
 mod supervise;
-mod syscall;
+pub(crate) mod syscall;
 
 pub use backend::ContainerBackend;
 pub use compiled::Compiled;

@@ -6,10 +6,10 @@
 
 /// What the kernel said: an error number, positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Errno(pub(super) i32);
+pub(crate) struct Errno(pub(crate) i32);
 
 /// The kernel's answer to a system call.
-pub(super) type Answer<T = usize> = Result<T, Errno>;
+pub(crate) type Answer<T = usize> = Result<T, Errno>;
 
 /// `raw!(SYS_name, argument, …)`: the call with up to six arguments, each a number or a pointer.
 macro_rules! raw {
@@ -72,7 +72,7 @@ unsafe fn enter(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize,
 /// # Safety
 /// The stack and `argument` must stay valid as long as the child uses them, and what the child does
 /// must be sound beside everything that shares its memory.
-pub(super) unsafe fn clone3(
+pub(crate) unsafe fn clone3(
     arguments: &mut libc::clone_args,
     begin: unsafe extern "C" fn(*const libc::c_void) -> !,
     argument: *const libc::c_void,

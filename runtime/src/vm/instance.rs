@@ -86,9 +86,6 @@ pub(super) fn start(
     let watched = pidfd.try_clone();
     // From here on the machine is owned: an error below drops and thereby ends it.
     let vm = Vm { pidfd, monitor, cgroup: launch.cgroup, service: launch.service, ended: false };
-    if let Some(cgroup) = &vm.cgroup {
-        cgroup.add(crate::pidfd::pid(vm.pidfd.as_fd())?)?;
-    }
     let watched = watched.map_err(Error::system("duplicate a pidfd"))?;
     let said = events.clone();
     let told = Source::Lines {
@@ -166,7 +163,9 @@ fn execute(launch: &Launch<'_>, inherited: &[BorrowedFd<'_>]) -> Result<OwnedFd,
     let fds: Vec<BorrowedFd<'_>> =
         [null.as_fd(), null.as_fd()].iter().chain(inherited).chain(launch.files).copied().collect();
     let user = launch.user.as_ref();
-    spawn(&Program { file: file.as_fd(), argv: &argv, env: &[], fds: &fds, user })
+    let entrance = launch.cgroup.as_ref().map(Cgroup::entrance).transpose()?;
+    let cgroup = entrance.as_ref();
+    spawn(&Program { file: file.as_fd(), argv: &argv, env: &[], fds: &fds, user, cgroup })
         .map_err(Error::system(format!("start {}", program.display())))
 }
 
@@ -183,6 +182,13 @@ impl Vm {
     /// The monitor.
     pub(super) fn monitor(&mut self) -> &mut Monitor {
         &mut self.monitor
+    }
+}
+
+#[cfg(test)]
+impl Vm {
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 }
 

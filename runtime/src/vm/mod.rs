@@ -5,6 +5,8 @@ mod boot_files;
 mod command_line;
 mod direct;
 mod disk;
+#[cfg(test)]
+mod endings;
 mod file;
 mod floor;
 mod full;

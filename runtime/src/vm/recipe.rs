@@ -114,6 +114,17 @@ pub(super) fn file_fd(number: usize) -> usize {
     FILES_FD + number
 }
 
+/// The arguments as one line that a shell understands.
+pub(super) fn line(arguments: &[String]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:,+".contains(&byte);
+    let quote = |word: &String| match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.clone(),
+        // POSIX, 2.2.2: nothing is special between single quotes but themselves.
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    arguments.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
 /// The arguments, without the program.
 pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     let mut arguments: Vec<String> = Vec::new();
@@ -158,6 +169,14 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_read_by_a_shell_as_it_was() {
+        let words = ["-append", "quiet -- {%22a%22}", "", "it's"].map(str::to_owned);
+        let script = format!("printf '%s|' {}", line(&words));
+        let output = std::process::Command::new("/bin/sh").args(["-c", &script]).output().expect("sh");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "-append|quiet -- {%22a%22}||it's|");
+    }
 
     #[test]
     fn machines_of_a_run_have_addresses_of_their_own() {

@@ -87,7 +87,6 @@ fn go_on_as_copy(channel: &Arc<Channel>, workload: &Workload) -> i32 {
         }
         (Ok(Identity { plan: Some(plan), .. }), _) => return carry_out(channel, plan),
         (Ok(_), Workload::Http) => channel.send(&Message::Listening { port: http::MACHINE_PORT }),
-        (Ok(_), Workload::Memory { bytes }) => channel.send(&Message::Done { amount: *bytes }),
         (Ok(_), _) => {}
     }
     wait::until_told_to_end()

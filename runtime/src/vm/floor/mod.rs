@@ -107,7 +107,7 @@ impl Prepared for PreparedFloor {
             "machine": self.hypervisor.machine.name(),
             "user": self.hypervisor.described_user(),
             "payload_bytes": payload_bytes().len(),
-            "command_line": arguments.join(" "),
+            "command_line": recipe::line(&arguments),
         })
     }
 

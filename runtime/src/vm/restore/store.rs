@@ -29,8 +29,8 @@ pub(super) const FOLDER: &str = "templates";
 const MAX_COUNT: usize = 8;
 /// Most bytes they may occupy on the disk.
 const MAX_BYTES: u64 = 2 << 30;
-/// Version of the layout.
-const VERSION: u32 = 1;
+/// Version of the layout and of how machines are saved.
+const VERSION: u32 = 2;
 /// Pages without content are left out.
 const PAGE_BYTES: usize = 4096;
 const CHUNK_BYTES: usize = 1 << 20;

@@ -49,12 +49,12 @@ pub(super) struct Template {
 }
 
 impl Shape {
-    /// The shape that serves launches of `plan` within `limits`. Commands run in the copy, so that
-    /// one template serves them all.
+    /// The shape that serves launches of `plan` within `limits`: a service serves already when it is
+    /// saved, everything else begins in the copy ([`for_copy`]).
     pub(super) fn of(plan: &Plan, limits: &Limits) -> Shape {
         let workload = match &plan.workload {
-            Workload::Command { .. } => Workload::Ready,
-            other => other.clone(),
+            Workload::Http => Workload::Http,
+            _ => Workload::Ready,
         };
         let (memory_bytes, vcpus) = hypervisor::size(limits);
         Shape { plan: Plan { template: true, ..Plan::new(workload) }, memory_bytes, vcpus }
@@ -122,6 +122,15 @@ impl Shape {
                 format!("name={},file={identity}", guest::IDENTITY_FILE),
             ],
         })
+    }
+}
+
+/// What a copy is told to do beyond what it does already. Memory that a template had touched would
+/// be shared by its copies and occupied by none.
+pub(super) fn for_copy(plan: &Plan) -> Option<Plan> {
+    match plan.workload {
+        Workload::Ready | Workload::Http => None,
+        _ => Some(plan.clone()),
     }
 }
 

@@ -110,6 +110,19 @@ fn a_pc_is_restored_and_runs_a_command_of_its_own() {
     copy.until(|event| *event == Event::Ready);
     copy.until(|event| matches!(event, Event::CommandExited(2)));
     copy.until(|event| matches!(event, Event::Exited(_)));
+    // What a workload is asked to occupy is occupied by the copy, not shared with the template.
+    let bytes = 24 << 20;
+    let mut copy = trial.launch(prepared.as_ref(), 1, spec(Workload::Memory { bytes })).expect("launched");
+    copy.until(|event| *event == Event::Done(bytes));
+    let mut idle = trial.launch(prepared.as_ref(), 2, spec(Workload::Ready)).expect("launched");
+    idle.until(|event| matches!(event, Event::Became(_)));
+    // Both live: what of the template one of them maps, the other does too.
+    let with = copy.instance.memory().expect("memory");
+    let without = idle.instance.memory().expect("memory");
+    assert!(
+        with.private_bytes > without.private_bytes.map(|without| without + bytes / 2),
+        "{with:?} {without:?}"
+    );
     let config = prepared.config();
     assert_eq!(config["templates"].as_array().map(Vec::len), Some(1), "{config}");
 }
