@@ -77,6 +77,7 @@ pub(super) fn start(
     let ((guest_in, guest), (monitor_in, monitor)) = (pair()?, pair()?);
     let ((firmware_in, firmware), (stderr_in, stderr)) = (pair()?, pair()?);
     let (mut monitor, mut answers) = Monitor::new(monitor);
+    monitor.negotiate()?;
     before(&mut monitor)?;
     let monitor_out = monitor.socket()?;
     let pidfd = {

@@ -65,11 +65,7 @@ impl Monitor {
     /// # Errors
     /// QEMU's own, or that it does not answer.
     pub(super) fn execute<C: Command>(&mut self, command: C) -> Result<Value, Error> {
-        if !self.negotiated {
-            self.send(qapi::qmp::qmp_capabilities { enable: None })?;
-            self.await_answer::<qapi::qmp::qmp_capabilities>()?;
-            self.negotiated = true;
-        }
+        self.negotiate()?;
         self.send(command)?;
         self.await_answer::<C>()
     }
@@ -91,14 +87,20 @@ impl Monitor {
         self.await_answer::<qapi::qmp::getfd>().map(drop)
     }
 
+    /// Leaves the negotiation to be carried out, if nothing has yet: before it QEMU tells no events.
+    pub(super) fn negotiate(&mut self) -> Result<(), Error> {
+        if self.negotiated {
+            return Ok(());
+        }
+        self.negotiated = true;
+        self.queue(qapi::qmp::qmp_capabilities { enable: None })
+    }
+
     /// Leaves a command to be carried out when QEMU gets to it. A refusal becomes
     /// [`Told::Refused`]. To be used before the first [`Monitor::execute`] only: answers come in
     /// the order of the commands.
     pub(super) fn queue<C: Command>(&mut self, command: C) -> Result<(), Error> {
-        if !self.negotiated {
-            self.negotiated = true;
-            self.queue(qapi::qmp::qmp_capabilities { enable: None })?;
-        }
+        self.negotiate()?;
         // The receiving half lives as long as QEMU; without it nobody listens at all.
         let _ = self.queued.send(C::NAME);
         self.send(command)
