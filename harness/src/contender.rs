@@ -4,7 +4,7 @@
 //! `vm:direct,machine=q35,accel=tcg`: what is not said is as for all of the run.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::image::Image;
 use runtime::{
@@ -150,9 +150,7 @@ impl Prepared for PreparedContender {
     }
 
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
-        if !self.delay.is_zero() {
-            std::thread::sleep(self.delay);
-        }
+        delay(self.delay);
         let mut spec = spec.clone();
         let (own, common) = (&self.limits, spec.limits);
         spec.limits = Limits {
@@ -162,6 +160,15 @@ impl Prepared for PreparedContender {
             ..common
         };
         self.inner.launch(&spec, events)
+    }
+}
+
+/// Waits exactly so long: the end of it awake, for a sleep ends late.
+fn delay(lasting: Duration) {
+    let end = Instant::now() + lasting;
+    std::thread::sleep(lasting.saturating_sub(Duration::from_millis(2)));
+    while Instant::now() < end {
+        std::hint::spin_loop();
     }
 }
 

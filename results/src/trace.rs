@@ -8,10 +8,16 @@ use serde_json::{Value, json};
 use crate::folder::LoadedRun;
 use crate::record::Phase;
 
+/// Attempts a trace holds; viewers take no more than about a million events. Of a larger run every
+/// k-th instance is in it, which its `otherData` says.
+const MOST_ATTEMPTS: usize = 20_000;
+
 /// The trace of a run.
 pub fn trace(run: &LoadedRun) -> Value {
+    let step = run.attempts.len().div_ceil(MOST_ATTEMPTS).max(1);
+    let shown = |instance: u32| instance as usize % step == 0;
     let mut phases: HashMap<(u32, &str, u32), Vec<&Phase>> = HashMap::new();
-    for phase in &run.phases {
+    for phase in run.phases.iter().filter(|phase| shown(phase.instance)) {
         phases.entry((phase.storm, &phase.backend, phase.instance)).or_default().push(phase);
     }
     let mut storms: BTreeMap<(u32, &str), usize> = BTreeMap::new();
@@ -23,7 +29,7 @@ pub fn trace(run: &LoadedRun) -> Value {
         events.push(json!({"ph": "M", "name": "process_name", "pid": *pid, "tid": 0,
             "args": {"name": format!("storm {storm}: {backend}{warmup}")}}));
     }
-    for attempt in &run.attempts {
+    for attempt in run.attempts.iter().filter(|attempt| shown(attempt.instance)) {
         let pid = storms[&(attempt.storm, attempt.backend.as_str())];
         let tid = attempt.instance + 1;
         events.push(json!({"ph": "M", "name": "thread_name", "pid": pid, "tid": tid,
@@ -60,7 +66,11 @@ pub fn trace(run: &LoadedRun) -> Value {
             }
         }
     }
-    json!({"displayTimeUnit": "ms", "traceEvents": events})
+    let left_out = match step {
+        1 => "nothing".to_owned(),
+        _ => format!("of every {step} instances all but the first: attempts.csv and phases.csv have them"),
+    };
+    json!({"displayTimeUnit": "ms", "otherData": {"left_out": left_out}, "traceEvents": events})
 }
 
 /// The format's unit, with the nanoseconds as its fraction.

@@ -18,7 +18,8 @@ pub fn write_all(path: &Path) -> Result<Summary, Error> {
     let run = LoadedRun::load(path)?;
     let summary = summarize(&run);
     write_json(&path.join("summary.json"), &summary)?;
-    write_json(&path.join("trace.json"), &trace::trace(&run))?;
+    // Not indented: it is read by programs only.
+    replace(&path.join("trace.json"), trace::trace(&run).to_string().as_bytes())?;
     let charts = chart::all(&run, &summary)?;
     let folder = path.join("charts");
     fs::create_dir_all(&folder).map_err(Error::system("make the folder", &folder))?;

@@ -30,7 +30,7 @@ pub(super) fn draw(run: &LoadedRun, summary: &Summary) -> Result<Option<Chart>, 
             .map(|one| Metric::ReadyFromStarted.of(one).map_or(f64::INFINITY, |ns| (ns as f64).max(1.0)))
             .collect();
         let label = format!("{} n={}", short(&backend.backend, 20), sample.len());
-        curves.push(Curve { label, index, steps: ecdf(&sorted(sample)) });
+        curves.push(Curve { label, index, steps: thinned(ecdf(&sorted(sample))) });
     }
     let values = || curves.iter().flat_map(|curve| curve.steps.iter().map(|step| step.value));
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
@@ -84,4 +84,42 @@ pub(super) fn draw(run: &LoadedRun, summary: &Summary) -> Result<Option<Chart>, 
         ),
         svg,
     }))
+}
+
+/// Without the steps nobody could see: of those less than a 2,000th apart in both directions on the
+/// picture's axes, the last one. What is left runs within half a pixel of the whole curve.
+fn thinned(steps: Vec<Step>) -> Vec<Step> {
+    let (Some(first), Some(last)) = (steps.first().copied(), steps.last().copied()) else { return steps };
+    let width = (last.value / first.value).ln().max(f64::MIN_POSITIVE);
+    let cell = |step: &Step| {
+        let x = (step.value / first.value).ln() / width;
+        ((x * 2000.0) as u64, (step.share * 2000.0) as u64)
+    };
+    let mut kept: Vec<Step> = Vec::new();
+    for step in steps {
+        match kept.last_mut() {
+            Some(last) if cell(last) == cell(&step) => *last = step,
+            _ => kept.push(step),
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thinned_curve_keeps_its_ends_and_its_shape() {
+        let sample: Vec<f64> = (1..=100_000).map(|i| 1e6 + f64::from(i)).collect();
+        let whole = ecdf(&sample);
+        let kept = thinned(whole.clone());
+        assert!(kept.len() <= 4001, "{}", kept.len());
+        assert_eq!(kept.last(), whole.last());
+        for step in whole.iter().step_by(97) {
+            let near = kept.iter().find(|kept| kept.value >= step.value).unwrap();
+            assert!((near.share - step.share).abs() <= 1.0 / 2000.0 + 1e-9);
+        }
+        assert!(thinned(Vec::new()).is_empty());
+    }
 }

@@ -113,19 +113,46 @@ fn fill(
     Ok(area.draw(&Rectangle::new([from, to], colour.filled()))?)
 }
 
-/// A line of boxes with what their colours mean.
+/// Height of a line of a legend.
+const LEGEND_LINE: i32 = 18;
+
+/// Boxes with what their colours mean, in as many lines as they need; the first is centred on
+/// `at`. Returns the height of the lines.
 fn legend(
     area: &Area,
     entries: &[(String, RGBColor)],
     at: (i32, i32),
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut x = at.0;
-    for (text, colour) in entries {
-        fill(area, (x, at.1 - 5), (x + 10, at.1 + 5), *colour)?;
-        write(area, text, (x + 15, at.1), 13, HPos::Left)?;
-        x += 30 + 7 * i32::try_from(text.chars().count()).unwrap_or(0);
+) -> Result<i32, Box<dyn std::error::Error>> {
+    let places = places(entries, at.0);
+    for ((text, colour), (x, line)) in entries.iter().zip(&places) {
+        let y = at.1 + LEGEND_LINE * line;
+        fill(area, (*x, y - 5), (*x + 10, y + 5), *colour)?;
+        write(area, text, (*x + 15, y), 13, HPos::Left)?;
     }
-    Ok(())
+    Ok(LEGEND_LINE * (places.last().map_or(0, |(_, line)| *line) + 1))
+}
+
+/// Height the legend of `entries` needs when it begins `left`.
+fn legend_height(entries: &[(String, RGBColor)], left: i32) -> i32 {
+    LEGEND_LINE * (places(entries, left).last().map_or(0, |(_, line)| *line) + 1)
+}
+
+/// Where each entry begins, and in which line.
+fn places(entries: &[(String, RGBColor)], left: i32) -> Vec<(i32, i32)> {
+    let (mut x, mut line) = (left, 0);
+    entries
+        .iter()
+        .map(|(text, _)| {
+            // A letter of 13 pixels is 7 wide on the average of the fonts browsers have.
+            let wide = 15 + 7 * i32::try_from(text.chars().count()).unwrap_or(0);
+            if x > left && x + wide > WIDTH as i32 {
+                (x, line) = (left, line + 1);
+            }
+            let place = (x, line);
+            x += wide + 15;
+            place
+        })
+        .collect()
 }
 
 /// The part of a text that fits.
@@ -134,4 +161,21 @@ fn short(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_legend_stays_within_the_picture() {
+        let entries: Vec<(String, RGBColor)> =
+            (0..8).map(|i| (format!("a longer phase {i}"), GREY)).collect();
+        let places = places(&entries, 130);
+        for (x, _) in &places {
+            assert!(*x >= 130 && x + 15 + 7 * 16 <= WIDTH as i32, "{places:?}");
+        }
+        assert_eq!(legend_height(&entries, 130), LEGEND_LINE * (places[7].1 + 1));
+        assert!(places[7].1 >= 1);
+    }
 }

@@ -2,41 +2,41 @@
 
 use plotters::style::text_anchor::HPos;
 
-use super::{Chart, WIDTH, colour, fill, legend, picture, short, write};
+use plotters::style::RGBColor;
+
+use super::{Chart, WIDTH, colour, fill, legend, legend_height, picture, short, write};
 use crate::Error;
-use crate::summary::Summary;
+use crate::summary::{BackendSummary, Summary};
 use crate::text::duration;
 
 const NAME: &str = "phases";
 const LEFT: i32 = 130;
-const ROW: i32 = 70;
+/// Height of a bar and the gap below its legend.
+const BAR: i32 = 28;
+const GAP: i32 = 20;
 
 pub(super) fn draw(summary: &Summary) -> Result<Option<Chart>, Error> {
     let backends: Vec<_> = summary.backends.iter().filter(|backend| !backend.phases.is_empty()).collect();
     if backends.is_empty() {
         return Ok(None);
     }
-    let height = ROW as u32 * backends.len() as u32 + 10;
-    let svg = picture(NAME, height, |area| {
+    let height: i32 =
+        backends.iter().map(|backend| BAR + 6 + legend_height(&entries(backend), LEFT) + GAP).sum();
+    let svg = picture(NAME, (10 + height) as u32, |area| {
         let width = f64::from(WIDTH as i32 - LEFT - 100);
-        for (row, backend) in backends.iter().enumerate() {
-            let y = 10 + ROW * row as i32;
+        let mut y = 10;
+        for backend in &backends {
             let total: f64 = backend.phases.iter().map(|phase| phase.median_ns).sum();
-            write(area, &short(&backend.backend, 17), (LEFT - 8, y + 14), 14, HPos::Right)?;
+            write(area, &short(&backend.backend, 17), (LEFT - 8, y + BAR / 2), 14, HPos::Right)?;
             let mut reached = 0.0;
-            let mut entries = Vec::new();
             for (index, phase) in backend.phases.iter().enumerate() {
                 let from = LEFT + (reached / total.max(1.0) * width) as i32;
                 reached += phase.median_ns;
                 let to = LEFT + (reached / total.max(1.0) * width) as i32;
-                fill(area, (from, y), (to, y + 28), colour(index))?;
-                entries.push((
-                    format!("{} {}", short(&phase.phase, 14), duration(phase.median_ns)),
-                    colour(index),
-                ));
+                fill(area, (from, y), (to, y + BAR), colour(index))?;
             }
-            write(area, &duration(total), (LEFT + width as i32 + 8, y + 14), 14, HPos::Left)?;
-            legend(area, &entries, (LEFT, y + 44))?;
+            write(area, &duration(total), (LEFT + width as i32 + 8, y + BAR / 2), 14, HPos::Left)?;
+            y += BAR + 6 + legend(area, &entries(backend), (LEFT, y + BAR + 15))? + GAP;
         }
         Ok(())
     })?;
@@ -49,4 +49,11 @@ pub(super) fn draw(summary: &Summary) -> Result<Option<Chart>, Error> {
         ),
         svg,
     }))
+}
+
+fn entries(backend: &BackendSummary) -> Vec<(String, RGBColor)> {
+    let name = |phase: &crate::summary::PhaseSummary| {
+        format!("{} {}", short(&phase.phase, 14), duration(phase.median_ns))
+    };
+    backend.phases.iter().enumerate().map(|(index, phase)| (name(phase), colour(index))).collect()
 }
