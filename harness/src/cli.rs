@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::oci::args::OciArgs;
 use crate::export::Export;
-use crate::judging::{AaArgs, AbArgs, BaselineArgs, CompareArgs, HistoryArgs};
+use crate::judging::{
+    AaArgs, AbArgs, BaselineArgs, ClaimsArgs, CompareArgs, CompletionsArgs, ExplainArgs, HistoryArgs,
+};
 use crate::settings::Settings;
 
 /// What `bench oci --version` says, in the form engines expect.
@@ -48,6 +50,14 @@ pub enum Command {
     History(HistoryArgs),
     /// Keep, choose and list what is compared with
     Baseline(BaselineArgs),
+    /// List the claims under test, their state and the evidence
+    Claims(ClaimsArgs),
+    /// Say what a metric, claim or verdict is and how it is computed
+    Explain(ExplainArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page (bench man | man -l -)
+    Man,
     /// Start one instance, run a command in it and show its output
     Exec(Box<ExecArgs>),
     /// Bring in, make, show, hand on and remove images

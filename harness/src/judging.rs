@@ -129,6 +129,29 @@ pub enum BaselineCommand {
     List,
 }
 
+/// Arguments of `bench claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArgs {
+    /// Run folders, or folders of them (default: bench-results/)
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+}
+
+/// Arguments of `bench explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Metric, claim or verdict; without it all names are listed
+    #[arg(value_name = "METRIC|CLAIM|VERDICT")]
+    pub name: Option<String>,
+}
+
+/// Arguments of `bench completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell
+    pub shell: clap_complete::Shell,
+}
+
 fn metric(text: &str) -> Result<Quantity, String> {
     let names = Quantity::ALL.map(Quantity::name);
     Quantity::from_name(text).ok_or_else(|| crate::nearest::unknown("metric", text, &names))

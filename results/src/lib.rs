@@ -8,6 +8,7 @@ pub mod compare;
 pub mod density;
 pub mod drill;
 mod error;
+pub mod explain;
 pub mod export;
 pub mod folder;
 pub mod history;

@@ -55,7 +55,8 @@ fn a_whole_run_is_summed_up_and_adds_up() {
         assert!(path.join(file).metadata().unwrap().len() > 500, "{file}");
     }
     let page = fs::read_to_string(path.join("report.html")).unwrap();
-    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
+    // One script, ours: what a run says stays text.
+    assert!(page.matches("<script").count() == 1 && page.contains("&lt;script&gt;"));
     assert!(!page.contains("Incomplete"));
 }
 
@@ -199,6 +200,7 @@ fn hostile_names_stay_text_in_the_charts() {
     {
         let text = fs::read_to_string(path.join(file)).unwrap();
         assert!(text.contains("&lt;script&gt;x&amp;"), "{file}");
-        assert!(!text.contains("<script") && !text.contains("</svg><b>"), "{file}");
+        let ours = usize::from(file == "report.html");
+        assert!(text.matches("<script").count() == ours && !text.contains("</svg><b>"), "{file}");
     }
 }

@@ -4,6 +4,7 @@
 mod endings;
 mod image;
 mod inspection;
+mod judging;
 mod storms;
 mod usage;
 

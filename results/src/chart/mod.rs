@@ -3,6 +3,9 @@
 mod density;
 mod ecdf;
 mod footprint;
+mod forest;
+mod interval;
+mod medians;
 mod merging;
 mod phases;
 mod recovery;
@@ -15,6 +18,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Error;
+use crate::compare::Comparison;
 use crate::folder::LoadedRun;
 use crate::summary::Summary;
 
@@ -37,6 +41,7 @@ pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
     let charts = [
         recovery::draw(run, &summary.recoveries)?,
         sweep::draw(&summary.sweep, &summary.sweep_models)?,
+        medians::draw(summary)?,
         ecdf::draw(run, summary)?,
         timeline::draw(run, summary)?,
         phases::draw(summary)?,
@@ -46,6 +51,14 @@ pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
         stress::draw(run, summary)?,
     ];
     Ok(charts.into_iter().flatten().collect())
+}
+
+/// The charts of a comparison.
+///
+/// # Errors
+/// What the drawing library said.
+pub fn changes(comparison: &Comparison) -> Result<Vec<Chart>, Error> {
+    Ok(forest::draw(comparison)?.into_iter().collect())
 }
 
 /// Width of every chart in pixels.
@@ -58,14 +71,16 @@ const FAINT: RGBColor = RGBColor(0xcc, 0xcc, 0xcc);
 const GREY: RGBColor = RGBColor(0x99, 0x99, 0x99);
 
 /// Okabe & Ito's colours (*Color Universal Design*, 2008) without black and yellow, which vanish
-/// on one page or the other.
-const PALETTE: [RGBColor; 6] = [
+/// on one page or the other, and two of Tol's (*Colour Schemes*, SRON 2021, muted).
+const PALETTE: [RGBColor; 8] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
     RGBColor(0xcc, 0x79, 0xa7),
     RGBColor(0xe6, 0x9f, 0x00),
     RGBColor(0x56, 0xb4, 0xe9),
+    RGBColor(0x99, 0x99, 0x33),
+    RGBColor(0xaa, 0x44, 0x99),
 ];
 
 fn colour(index: usize) -> RGBColor {

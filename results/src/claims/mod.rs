@@ -1,6 +1,8 @@
 //! The claims under test and what a run says of each.
 
+mod boot_delays_service;
 mod boot_every_vm;
+mod catalogue;
 mod no_boot_time;
 mod storm_stress;
 mod verdict;
@@ -10,13 +12,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use catalogue::{CLAIMS, Claim, claim};
 pub use verdict::{Accelerator, Verdict};
 
 use crate::folder::LoadedRun;
 use crate::summary::{Storms, Summary};
 
 /// What a run says of one claim.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Identifier of the claim.
     pub id: String,
@@ -39,9 +42,34 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
     vec![
         no_boot_time::judge(summary),
         boot_every_vm::judge(run, summary, storms),
+        boot_delays_service::judge(run.run.seed, storms, accelerator),
         storm_stress::judge(run, summary, accelerator),
         vm_density::judge(&summary.density, accelerator),
     ]
+}
+
+/// What several runs together say of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State<'a> {
+    /// The finding.
+    pub finding: Finding,
+    /// Which run it comes from.
+    pub source: Option<&'a str>,
+}
+
+/// The newest finding that tells, else the newest that does not, else what can be said without
+/// any. `runs` are oldest first.
+pub fn state<'a>(claim: &Claim, runs: &[(&'a str, &[Finding])]) -> State<'a> {
+    let findings = || {
+        runs.iter().rev().flat_map(|(source, findings)| {
+            findings.iter().filter(|finding| finding.id == claim.id).map(move |finding| (*source, finding))
+        })
+    };
+    let tells = findings().find(|(_, finding)| !matches!(finding.verdict, Verdict::Undetermined(_)));
+    match tells.or_else(|| findings().next()) {
+        Some((source, finding)) => State { finding: finding.clone(), source: Some(source) },
+        None => State { finding: claim.unjudged(), source: None },
+    }
 }
 
 /// Whether a backend starts containers.
@@ -56,4 +84,25 @@ fn is_vm(backend: &str) -> bool {
 
 fn family(backend: &str) -> &str {
     backend.split(':').next().unwrap_or(backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(verdict: Verdict) -> Finding {
+        Finding { id: "no-boot-time".into(), verdict, ..Finding::default() }
+    }
+
+    #[test]
+    fn the_newest_run_that_tells_decides() {
+        let claim = claim("no-boot-time").unwrap();
+        let old = [finding(Verdict::Refuted)];
+        let new = [finding(Verdict::Undetermined("too few".into()))];
+        let told = state(claim, &[("old", &old), ("new", &new)]);
+        assert_eq!((told.source, told.finding.verdict), (Some("old"), Verdict::Refuted));
+        assert_eq!(state(claim, &[("new", &new)]).source, Some("new"));
+        let nothing = state(claim, &[]);
+        assert!(matches!(nothing.finding.verdict, Verdict::Undetermined(why) if why.contains("boot-storm")));
+    }
 }

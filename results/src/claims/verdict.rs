@@ -16,6 +16,12 @@ pub enum Verdict {
     Undetermined(String),
 }
 
+impl Default for Verdict {
+    fn default() -> Verdict {
+        Verdict::Undetermined("nothing was tried".into())
+    }
+}
+
 impl Verdict {
     /// The word alone.
     pub fn word(&self) -> &'static str {

@@ -4,6 +4,7 @@ mod bencher;
 mod csv;
 mod github;
 mod github_action_benchmark;
+mod html;
 mod json;
 mod junit;
 mod markdown;
@@ -38,6 +39,7 @@ pub trait Export: Sync {
 pub fn all() -> &'static [&'static dyn Export] {
     &[
         &markdown::Markdown,
+        &html::Html,
         &github::Annotations,
         &github::StepSummary,
         &junit::JUnit,

@@ -1,0 +1,239 @@
+//! `report.html`: one page that needs nothing else. On top what was found of each claim, then what
+//! it rests on.
+
+mod claims;
+mod comparison;
+mod page;
+mod recovery;
+mod sweep;
+
+pub use comparison::comparison;
+
+use crate::chart::Chart;
+use crate::density;
+use crate::folder::LoadedRun;
+use crate::summary::{BackendSummary, Row, Summary, table};
+use crate::text::{duration, escape};
+use page::{Section, details, figure, list, page};
+
+/// Charts of memory; all others are of storms.
+const MEMORY_CHARTS: [&str; 3] = ["density", "footprint", "merging"];
+
+/// The page of a run.
+pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
+    let (memory, storms): (Vec<&Chart>, Vec<&Chart>) =
+        charts.iter().partition(|chart| MEMORY_CHARTS.contains(&chart.name));
+    let figures = |charts: &[&Chart]| charts.iter().map(|chart| figure(chart)).collect::<String>();
+    let sections = [
+        Section { id: "claims", title: "Findings", html: claims::glance(&summary.claims, charts) },
+        Section { id: "warnings", title: "Warnings", html: list(&summary.warnings) },
+        Section {
+            id: "storms",
+            title: "Storms",
+            html: results(summary) + &figures(&storms) + &of_storms(summary),
+        },
+        Section { id: "sizes", title: "Storms by size", html: sweep::sweep(summary) },
+        Section { id: "recovery", title: "After a failure", html: recovery::recoveries(summary) },
+        Section { id: "memory", title: "Memory", html: memory_table(summary) + &figures(&memory) },
+        Section { id: "evidence", title: "Evidence", html: claims::evidence(&summary.claims) },
+        Section { id: "errors", title: "Errors", html: errors(summary) },
+        Section { id: "method", title: "Method", html: METHOD.into() },
+        Section { id: "self-test", title: "Self-test", html: properties(run.run.self_test.iter()) },
+        Section { id: "host", title: "Host", html: properties(run.run.host.iter()) },
+        Section { id: "data", title: "Raw data", html: data(run) },
+        Section { id: "repeat", title: "How to repeat it", html: repeat(run) },
+    ];
+    page(&format!("{} {}", summary.scenario, run.run.began_at), &head(run, summary), &sections)
+}
+
+/// The page of a run without its charts and rows.
+pub fn figures(summary: &Summary, began_at: &str) -> String {
+    let sections = [
+        Section { id: "claims", title: "Findings", html: claims::glance(&summary.claims, &[]) },
+        Section { id: "warnings", title: "Warnings", html: list(&summary.warnings) },
+        Section { id: "storms", title: "Storms", html: results(summary) + &of_storms(summary) },
+        Section { id: "sizes", title: "Storms by size", html: sweep::sweep(summary) },
+        Section { id: "recovery", title: "After a failure", html: recovery::recoveries(summary) },
+        Section { id: "memory", title: "Memory", html: memory_table(summary) },
+        Section { id: "evidence", title: "Evidence", html: claims::evidence(&summary.claims) },
+        Section { id: "errors", title: "Errors", html: errors(summary) },
+        Section { id: "method", title: "Method", html: METHOD.into() },
+    ];
+    let head = format!("<h1>{}</h1>\n<p class=\"dim\">{}</p>\n", escape(&summary.scenario), escape(began_at));
+    page(&format!("{} {began_at}", summary.scenario), &head, &sections)
+}
+
+/// How the figures were computed; `bench explain` has the details.
+const METHOD: &str = "<p>All times are of the host's CLOCK_MONOTONIC; a guest's clock is never used. The clock starts when \
+an attempt is <em>due</em>, and separately when the launcher begins with it. <em>Ready</em>: the first instruction of the \
+workload has run and said so. <em>Serving</em>: it answered its first request.</p>\n<p>The storm is the unit of inference, \
+for its instances share what the host did to them: medians are over storms, their 95 % intervals from resampling storms, \
+then instances. Percentiles are over attempts and given where their number supports a distribution-free interval (p95 needs \
+72). Attempts that failed or timed out rank above all others and are never dropped; outliers are labelled, never \
+dropped. <code>bench explain METRIC</code> tells how each figure is computed.</p>\n";
+
+fn head(run: &LoadedRun, summary: &Summary) -> String {
+    let text = |key: &str| run.run.host.get(key).filter(|value| !value.is_null()).map(plain);
+    let host: Vec<String> =
+        [("cpu_model", ""), ("cores", " cores"), ("kernel", "Linux"), ("accelerator", "accelerator")]
+            .into_iter()
+            .filter_map(|(key, word)| {
+                let value = text(key)?;
+                Some(match word.strip_prefix(' ') {
+                    Some(unit) => format!("{value} {unit}"),
+                    None => format!("{word} {value}").trim().to_owned(),
+                })
+            })
+            .collect();
+    let backends: Vec<String> = summary
+        .backends
+        .iter()
+        .map(|one| format!("{} ({} of {} ready)", one.backend, one.counted.ready, one.counted.total()))
+        .collect();
+    let mut html = format!(
+        "<h1>{}</h1>\n<p>{}.</p>\n<p class=\"dim\">On {}; begun {}. Run {}, seed {}.</p>\n",
+        escape(&summary.scenario),
+        escape(&backends.join(", ")),
+        escape(&if host.is_empty() { "a host that is not described".to_owned() } else { host.join(", ") }),
+        escape(&run.run.began_at),
+        escape(&run.run.id),
+        run.run.seed
+    );
+    if !summary.complete {
+        html.push_str(
+            "<p class=\"warn\">Incomplete: this run did not come to its planned end. Storms cut short are listed but count \
+             in no figure.</p>\n",
+        );
+    }
+    html
+}
+
+fn results(summary: &Summary) -> String {
+    if !summary.sweep.is_empty() {
+        // Medians over storms of all sizes together would say nothing.
+        return String::new();
+    }
+    let rows = table(summary).into_iter().map(|row| row.cells().map(str::to_owned).to_vec());
+    let warmup: usize = summary.backends.iter().map(|backend| backend.warmup.total()).sum();
+    format!(
+        "{}<p class=\"dim\">Medians over storms with 95 % intervals; p99 over attempts with its distribution-free \
+         interval. All {} attempts are in attempts.csv; {warmup} of them are of warm-up storms, which are not counted.</p>\n",
+        page::table(&Row::HEADS, rows),
+        summary.attempts
+    )
+}
+
+/// The values inference rests on, folded.
+fn of_storms(summary: &Summary) -> String {
+    if !summary.sweep.is_empty() {
+        return String::new();
+    }
+    summary.backends.iter().map(of_backend).collect()
+}
+
+fn of_backend(backend: &BackendSummary) -> String {
+    let rows: Vec<Vec<String>> = backend
+        .metrics
+        .iter()
+        .map(|(metric, found)| {
+            let values = found.storms.iter().map(|storm| storm.median_ns.map_or("never".into(), duration));
+            let far = match (found.outliers.outside, found.outliers.far_out) {
+                (0, 0) => "none".into(),
+                (outside, far_out) => format!("{outside} outside, {far_out} far out"),
+            };
+            vec![metric.words().to_owned(), values.collect::<Vec<_>>().join(", "), far]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let title = format!("{}: the median of each of its {} storms", backend.backend, backend.storms);
+    details(
+        &title,
+        &page::table(&["metric", "median of each storm", "outliers among attempts (labelled)"], rows),
+    )
+}
+
+fn memory_table(summary: &Summary) -> String {
+    if summary.density.is_empty() {
+        return String::new();
+    }
+    let heads = density::heads(&summary.density);
+    let heads: Vec<&str> = heads.iter().map(|head| head.as_ref()).collect();
+    let rows =
+        density::rows(&summary.density).into_iter().map(|row| row.iter().map(ToString::to_string).collect());
+    format!(
+        "{}<p class=\"dim\">Memory for one more instance: slope of a line through growing numbers of instances, mean over \
+         repetitions with Student's 95 % interval. The methods count different things and are not to be added up; the last \
+         ones are of the whole host, whatever else happened on it.</p>\n",
+        page::table(&heads, rows)
+    )
+}
+
+fn errors(summary: &Summary) -> String {
+    let errors: Vec<String> = summary
+        .backends
+        .iter()
+        .flat_map(|backend| {
+            backend.errors.iter().map(|(text, n)| format!("{} ({n}×): {text}", backend.backend))
+        })
+        .collect();
+    list(&errors)
+}
+
+fn properties<'a>(all: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> String {
+    let rows: String = all
+        .map(|(key, value)| format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(key), escape(&plain(value))))
+        .collect();
+    match rows.is_empty() {
+        true => "<p class=\"dim\">Not recorded.</p>\n".into(),
+        false => format!("<div class=\"wide\"><table>{rows}</table></div>\n"),
+    }
+}
+
+/// Links that work where the page lies in its run folder.
+fn data(run: &LoadedRun) -> String {
+    let files = [
+        ("attempts.csv", "a row for every attempt, whatever became of it"),
+        ("phases.csv", "the phases of each attempt"),
+        ("host.csv", "the host and the canary over time"),
+        ("storms.csv", "what each storm was"),
+        ("memory.csv", "memory by every accounting method, a row a step"),
+        ("ksm.csv", "what was merged"),
+        ("run.json", "plan, host, versions, launch configurations, self-test"),
+        ("summary.json", "the figures of this page"),
+        ("trace.json", "every instance a track: open it in ui.perfetto.dev"),
+    ];
+    let items: String = files
+        .iter()
+        .filter(|(name, _)| run.path.join(name).exists())
+        .map(|(name, what)| format!("<li><a href=\"{name}\">{name}</a>: {what}</li>\n"))
+        .collect();
+    if items.is_empty() { items } else { format!("<ul>{items}</ul>\n") }
+}
+
+fn repeat(run: &LoadedRun) -> String {
+    let argv: Vec<String> = run.run.argv.iter().map(|word| quoted(word)).collect();
+    let versions: Vec<String> =
+        run.run.versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
+    format!(
+        "<pre>{}</pre>\n<p class=\"dim\">With seed {}; {}.</p>\n",
+        escape(&argv.join(" ")),
+        run.run.seed,
+        escape(&versions.join(", "))
+    )
+}
+
+/// A JSON value as people write it.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
+    if !word.is_empty() && word.chars().all(safe) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
