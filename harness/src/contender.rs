@@ -62,6 +62,18 @@ impl Contender {
                 }
                 "kernel" => options.kernel = Some(value.into()),
                 "runtime" => runtimes.push(value.to_owned()),
+                "firmware" => {
+                    options.firmware = vm::FirmwareKind::from_name(value).ok_or_else(|| {
+                        Failure::Usage(nearest::unknown("firmware", value, &vm::FirmwareKind::NAMES))
+                    })?;
+                }
+                "clone" => {
+                    options.clone = vm::CloneKind::from_name(value).ok_or_else(|| {
+                        Failure::Usage(nearest::unknown("kind of clone", value, &vm::CloneKind::NAMES))
+                    })?;
+                }
+                "disk" => options.disk = Some(value.into()),
+                "qemu" => options.qemu = Some(value.into()),
                 "image" => image = Some(value.to_owned()),
                 "memory" => {
                     limits.memory_bytes = Some(bytes(value).ok_or_else(|| number("size, as 512MiB"))?)

@@ -33,7 +33,7 @@ pub struct CompareArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A configuration is a backend with options of its own: vm:direct,machine=q35,accel=tcg. Options: accel,
-machine, kernel, qemu, image, memory, cpus, pids. B is judged against A; storms alternate ABBA.")]
+machine, kernel, firmware, clone, disk, qemu, image, memory, cpus, pids. B is judged against A; storms alternate ABBA.")]
 pub struct AbArgs {
     /// Base: BACKEND[,KEY=VALUE…]
     #[arg(value_name = "A")]

@@ -112,7 +112,7 @@ pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
         vm::CloneKind::from_name(word).ok_or_else(unknown)
     })?;
     let (kernel, disk) = (settings.kernel.clone(), settings.disk.clone());
-    Ok(vm::Options { accel, machine, kernel, firmware, clone, disk })
+    Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, qemu: None })
 }
 
 /// The default plan a file is put over, what was chosen for it, and the file's keys.

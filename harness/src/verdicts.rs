@@ -61,6 +61,7 @@ fn table(comparison: &Comparison) -> Table {
         "base",
         "head",
         "head ÷ base [95 %]",
+        "head − base [95 %]",
         "p",
         "n",
         "verdict",
@@ -68,7 +69,7 @@ fn table(comparison: &Comparison) -> Table {
     for change in &comparison.changes {
         table.add_row(row(change));
     }
-    for column in [2, 3, 4, 5, 6] {
+    for column in [2, 3, 4, 5, 6, 7] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -76,7 +77,7 @@ fn table(comparison: &Comparison) -> Table {
     table
 }
 
-fn row(change: &Change) -> [String; 8] {
+fn row(change: &Change) -> [String; 9] {
     let level = |level: &Level| level.value.map_or("–".into(), |value| change.metric.show(value));
     [
         change.backend.clone(),
@@ -84,6 +85,7 @@ fn row(change: &Change) -> [String; 8] {
         level(&change.base),
         level(&change.head),
         factor(&change.ratio),
+        difference(change),
         change.adjusted_p.map_or("–".into(), p_value),
         format!("{}+{}", change.base.n, change.head.n),
         change.verdict.word().to_owned(),
@@ -97,6 +99,15 @@ fn factor(estimate: &Estimate) -> String {
         }
         (Some(value), Some(low), None) => format!("{} [{}, ∞)", ratio(value), ratio(low)),
         (Some(value), ..) => ratio(value),
+        _ => "–".into(),
+    }
+}
+
+fn difference(change: &Change) -> String {
+    let show = |value| change.metric.show(value);
+    match (change.difference.value, change.difference.low, change.difference.high) {
+        (Some(value), Some(low), Some(high)) => format!("{} [{}, {}]", show(value), show(low), show(high)),
+        (Some(value), ..) => show(value),
         _ => "–".into(),
     }
 }

@@ -15,7 +15,7 @@ const MOST_ATTEMPTS: usize = 20_000;
 /// The trace of a run.
 pub fn trace(run: &LoadedRun) -> Value {
     let step = run.attempts.len().div_ceil(MOST_ATTEMPTS).max(1);
-    let shown = |instance: u32| instance as usize % step == 0;
+    let shown = |instance: u32| (instance as usize).is_multiple_of(step);
     let mut phases: HashMap<(u32, &str, u32), Vec<&Phase>> = HashMap::new();
     for phase in run.phases.iter().filter(|phase| shown(phase.instance)) {
         phases.entry((phase.storm, &phase.backend, phase.instance)).or_default().push(phase);

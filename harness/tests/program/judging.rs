@@ -148,6 +148,8 @@ fn wrong_usage_is_answered_with_the_nearest() {
         assert_eq!(said.code, Some(2), "{arguments}: {said:?}");
         assert!(said.err.contains(nearest), "{arguments}: {said:?}");
     }
+    let no_qemu = say("ab vm vm,qemu=/nowhere/qemu");
+    assert!(no_qemu.code == Some(77) && no_qemu.err.contains("/nowhere/qemu"), "{no_qemu:?}");
     for (arguments, named) in [("compare nowhere nowhere", "nowhere"), ("history .", "holds no run")] {
         let said = say(arguments);
         assert_eq!(said.code, Some(1), "{arguments}: {said:?}");

@@ -78,7 +78,7 @@ fn verdicts(comparison: &Comparison) -> String {
             show(change, &change.base),
             show(change, &change.head),
             interval,
-            change.adjusted_p.map_or("–".into(), |p| format!("{p:.4}")),
+            change.adjusted_p.map_or("–".into(), p_value),
             format!("{} + {}", change.base.n, change.head.n),
             format!("{}: {}", change.verdict.word(), change.why),
         ]
@@ -86,6 +86,10 @@ fn verdicts(comparison: &Comparison) -> String {
     let heads =
         ["backend", "metric", "base", "head", "head ÷ base [95 %]", "p", comparison.unit.plural(), "verdict"];
     table(&heads, rows)
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.0001 { "<0.0001".into() } else { format!("{p:.4}") }
 }
 
 fn values(change: &Change) -> String {

@@ -49,7 +49,7 @@ pub fn accelerator(options: &Options, cache_dir: &Path) -> Result<Choice, Error>
             Ok(Choice { accel: Accel::Tcg, how: format!("auto: /dev/kvm cannot be opened: {error}") })
         }
         (Accel::Auto, Ok(_)) => {
-            let program = qemu::required()?;
+            let program = qemu::required(options.qemu.as_deref())?;
             let path = verdict_path(&program, options.machine, cache_dir)?;
             if let Some(kept) = read_verdict(&path) {
                 return Ok(kept);
@@ -72,7 +72,7 @@ pub fn accelerator(options: &Options, cache_dir: &Path) -> Result<Choice, Error>
 /// The accelerator as something a backend needs: what it is and why. None where QEMU, which another
 /// requirement asks for, is missing.
 pub(super) fn requirement(options: &Options, cache_dir: &Path) -> Option<Requirement> {
-    qemu::find()?;
+    qemu::required(options.qemu.as_deref()).ok()?;
     let choice = accelerator(options, cache_dir);
     Some(Requirement {
         what: "accelerator".into(),
@@ -93,7 +93,7 @@ fn verdict_path(program: &Path, machine: Machine, cache_dir: &Path) -> Result<Pa
     let boot_id = std::fs::read_to_string(boot).map_err(Error::system(format!("read {boot}")))?;
     let version = qemu::version(program).unwrap_or_default();
     let mut digest = Sha256::new();
-    digest.update(format!("{boot_id}\n{version}\n{}\n", machine.name()));
+    digest.update(format!("{boot_id}\n{}\n{version}\n{}\n", program.display(), machine.name()));
     digest.update(floor::payload_bytes());
     Ok(cache_dir.join("kvm").join(format!("{:x}", digest.finalize())))
 }

@@ -42,7 +42,7 @@ pub(super) struct Start<'a> {
 impl Hypervisor {
     /// Finds QEMU, settles the accelerator, opens the cgroup hierarchies.
     pub(super) fn prepare(context: &RunContext, options: &Options) -> Result<Hypervisor, Error> {
-        let program = qemu::required()?;
+        let program = qemu::required(options.qemu.as_deref())?;
         let is_root = rustix::process::geteuid().is_root();
         Ok(Hypervisor {
             version: qemu::version(&program).unwrap_or_default(),

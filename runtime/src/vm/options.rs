@@ -135,4 +135,6 @@ pub struct Options {
     pub clone: CloneKind,
     /// Master disk, qcow2 or raw; made from the image where `None`.
     pub disk: Option<PathBuf>,
+    /// QEMU; found on PATH where `None`.
+    pub qemu: Option<PathBuf>,
 }

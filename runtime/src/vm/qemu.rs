@@ -13,8 +13,16 @@ pub(super) fn find() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(PROGRAM)).find(|program| program.is_file())
 }
 
-/// [`find`], or the error that says what to do.
-pub(super) fn required() -> Result<PathBuf, Error> {
+/// The one asked for, or [`find`], or the error that says what to do.
+pub(super) fn required(asked: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(program) = asked {
+        return match program.is_file() {
+            true => Ok(program.to_owned()),
+            false => {
+                Err(Error::Missing { what: format!("there is no QEMU {}", program.display()), fix: None })
+            }
+        };
+    }
     find().ok_or_else(|| Error::Missing {
         what: format!("{PROGRAM} is not on PATH"),
         fix: Some("apt-get install qemu-system-x86".into()),
@@ -28,11 +36,14 @@ pub(super) fn version(program: &Path) -> Option<String> {
 }
 
 /// What every VM backend needs.
-pub(super) fn requirement() -> Requirement {
-    let version = find().and_then(|program| version(&program));
-    Requirement {
-        what: "QEMU".into(),
-        fix: version.is_none().then(|| "apt-get install qemu-system-x86".into()),
-        state: version.ok_or_else(|| format!("{PROGRAM} is not on PATH")),
-    }
+pub(super) fn requirement(asked: Option<&Path>) -> Requirement {
+    let state = match required(asked) {
+        Ok(program) => {
+            version(&program).ok_or_else(|| format!("{} does not tell its version", program.display()))
+        }
+        Err(Error::Missing { what, .. }) => Err(what),
+        Err(error) => Err(error.to_string()),
+    };
+    let fix = state.is_err() && asked.is_none();
+    Requirement { what: "QEMU".into(), fix: fix.then(|| "apt-get install qemu-system-x86".into()), state }
 }

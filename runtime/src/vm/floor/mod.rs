@@ -67,7 +67,7 @@ impl Backend for FloorBackend {
 
     fn requirements(&self) -> Vec<Requirement> {
         let accelerator = accel::requirement(&self.options, &crate::cache_dir());
-        std::iter::once(qemu::requirement()).chain(accelerator).collect()
+        std::iter::once(qemu::requirement(self.options.qemu.as_deref())).chain(accelerator).collect()
     }
 
     fn prepare(&self, context: &RunContext, _image: &Image) -> Result<Arc<dyn Prepared>, Error> {

@@ -74,7 +74,11 @@ impl Backend for FullBackend {
         // A disk the user brings needs no tools.
         let tools = self.options.disk.is_none().then(disk::requirement);
         let firmware = Firmware::requirement(self.options.firmware);
-        std::iter::once(qemu::requirement()).chain(firmware).chain(tools).chain(accelerator).collect()
+        std::iter::once(qemu::requirement(self.options.qemu.as_deref()))
+            .chain(firmware)
+            .chain(tools)
+            .chain(accelerator)
+            .collect()
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {

@@ -83,7 +83,10 @@ impl Backend for RestoreBackend {
 
     fn requirements(&self) -> Vec<Requirement> {
         let accelerator = accel::requirement(&self.options, &crate::cache_dir());
-        [qemu::requirement(), boot_files::requirement(&self.options)].into_iter().chain(accelerator).collect()
+        [qemu::requirement(self.options.qemu.as_deref()), boot_files::requirement(&self.options)]
+            .into_iter()
+            .chain(accelerator)
+            .collect()
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
