@@ -146,3 +146,14 @@ setup_system() {
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/rootfs" >&2 && mv "$work/rootfs" "$cache/rootfs"
     then rm -rf "$work"; else rm -rf "$work"; return 1; fi
 }
+
+# Container engines, for comparison. Their packages must start nothing: the tests have engines of
+# their own (with-engines). A policy-rc.d is how Debian's maintainer scripts are told so.
+setup_engines() {
+    local policy=/usr/sbin/policy-rc.d ours=
+    if command -v apt-get >/dev/null && [ ! -e "$policy" ]; then
+        as_root sh -c "printf '#!/bin/sh\\nexit 101\\n' >$policy && chmod 755 $policy" && ours=1
+    fi
+    install_packages dockerd=docker.io podman=podman containerd=containerd ctr=containerd
+    [ -z "$ours" ] || as_root rm -f "$policy"
+}

@@ -11,7 +11,7 @@ use crate::nearest;
 const FAMILIES: [(&str, &str); 1] = [("vm", "vm:direct")];
 
 /// Families that stand for those of their members that this host has what they need for.
-const FAMILIES_FOUND: [&str; 1] = ["oci"];
+const FAMILIES_FOUND: [&str; 2] = ["oci", "engine"];
 
 /// The backends called `names`, in that order; `runtimes` are further OCI runtimes, `NAME=PATH`.
 ///
@@ -83,6 +83,9 @@ pub fn backend(name: &str, options: &vm::Options, runtimes: &[String]) -> Result
             let script = script.trim_start_matches(':').to_owned();
             return Ok(Box::new(FakeBackend { script }));
         }
+    }
+    if let Some(backend) = runtime::engine::with_runtime(name) {
+        return Ok(backend);
     }
     let id = FAMILIES.iter().find(|(family, _)| *family == name).map_or(name, |(_, id)| id);
     // What an ordinary user can have of it; the table shows it under that name.

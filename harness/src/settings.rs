@@ -16,8 +16,8 @@ pub const FILE: &str = "bench.toml";
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Backends to start instances with, or families of them (`vm` = vm:direct; `oci` = those
-    /// found)
+    /// Backends to start instances with, or families of them (`vm` = vm:direct; `oci` and
+    /// `engine` = those found)
     #[arg(long, env = "BENCH_ON", value_name = "BACKEND,…", value_delimiter = ',')]
     pub on: Option<Vec<String>>,
 

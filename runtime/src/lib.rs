@@ -10,6 +10,7 @@ mod cache;
 pub mod cgroup;
 pub mod clock;
 pub mod container;
+pub mod engine;
 mod event;
 pub mod fake;
 mod footprint;
@@ -46,5 +47,6 @@ pub fn backends(options: &vm::Options) -> Vec<Box<dyn Backend>> {
         Box::new(vm::FloorBackend::new(options.clone())),
     ];
     backends.extend(oci::names().map(|name| Box::new(oci::OciBackend::new(name, None)) as Box<dyn Backend>));
+    backends.extend(engine::backends());
     backends
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,32 +118,13 @@ impl Instance for Container {
 
     /// Of the container's processes and of the runtime's own that stay with it.
     fn memory(&self) -> Result<Footprint, Error> {
-        let mut total = Footprint::default();
-        let mut pids = descendants(self.pid);
-        for cgroup in &self.parts.cgroups {
-            let list = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-            pids.extend(list.lines().filter_map(|line| line.parse::<i32>().ok()));
-        }
-        pids.sort_unstable();
-        pids.dedup();
-        let mut found = 0;
-        let mut first_error = None;
-        for pid in pids {
-            match crate::footprint::of_process(pid) {
-                Ok(one) => {
-                    found += 1;
-                    add(&mut total, &one);
-                }
-                // A short-lived child of the runtime.
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                }
-            }
-        }
-        match first_error {
-            Some(error) if found == 0 => Err(error),
-            _ => Ok(Footprint { cgroup_bytes: self.runtime.charged_bytes(&self.parts), ..total }),
-        }
+        let lists = self.parts.cgroups.iter().map(|cgroup| cgroup.join("cgroup.procs"));
+        let members: Vec<i32> = lists
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        let total = crate::footprint::of_tree(self.pid, &members)?;
+        Ok(Footprint { cgroup_bytes: self.runtime.charged_bytes(&self.parts), ..total })
     }
 
     fn pause(&mut self) -> Result<(), Error> {
@@ -173,32 +154,4 @@ impl Drop for Container {
             let _ = self.stop();
         }
     }
-}
-
-fn add(total: &mut Footprint, one: &Footprint) {
-    let sum = |left: Option<u64>, right: Option<u64>| match (left, right) {
-        (None, None) => None,
-        (left, right) => Some(left.unwrap_or(0) + right.unwrap_or(0)),
-    };
-    total.rss_bytes = sum(total.rss_bytes, one.rss_bytes);
-    total.pss_bytes = sum(total.pss_bytes, one.pss_bytes);
-    total.private_bytes = sum(total.private_bytes, one.private_bytes);
-    total.virtual_bytes = sum(total.virtual_bytes, one.virtual_bytes);
-}
-
-/// A process and all it has started (proc(5), /proc/PID/task/TID/children).
-fn descendants(pid: i32) -> Vec<i32> {
-    let mut found = vec![pid];
-    let mut at = 0;
-    while let Some(pid) = found.get(at).copied() {
-        at += 1;
-        let Ok(tasks) = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task")) else {
-            continue;
-        };
-        for task in tasks.flatten() {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            found.extend(children.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
-        }
-    }
-    found
 }

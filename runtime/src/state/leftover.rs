@@ -85,6 +85,7 @@ impl Host {
     pub(super) fn remove_run(&self, run_id: impl AsRef<OsStr>) -> Result<Vec<String>, Error> {
         let run_id = run_id.as_ref();
         let mut removed = Vec::new();
+        removed.extend(crate::engine::clean(&self.root.join(run_id), &run_id.to_string_lossy())?);
         removed.extend(end_strays(&mount_source(&run_id.to_string_lossy())));
         for root in &self.hierarchies {
             removed.extend(end_group(&root.join(TOP).join(run_id))?);

@@ -60,11 +60,12 @@ enum What {
 }
 
 /// Whether a descriptor is still of interest.
-#[derive(PartialEq, Eq)]
 enum Next {
     Keep,
     /// Keep, and wait for the descriptor to become readable instead of writable.
     AwaitInput,
+    /// Watch this one instead.
+    Become(Box<Reader>),
     Drop,
 }
 
@@ -179,6 +180,14 @@ impl Shared {
                         epoll::EventFlags::IN,
                     )
                     .is_ok(),
+                    Next::Become(reader) => {
+                        let _ = epoll::delete(&self.epoll, entry.what.descriptor());
+                        entry.what = What::Reader(*reader);
+                        let data = epoll::EventData::new_u64(token);
+                        // Its bytes are read, and stamped, in the next turn: now they would get a
+                        // time that may lie before they were sent.
+                        epoll::add(&self.epoll, entry.what.descriptor(), data, epoll::EventFlags::IN).is_ok()
+                    }
                     Next::Drop => false,
                 };
                 if !keep {
@@ -251,6 +260,21 @@ mod tests {
         assert_eq!(ready.event, Event::Ready);
         assert_eq!(ready.stamping_delay_ns, Some(ready.at_ns - before));
         assert!(ready.at_ns >= before && ready.at_ns <= now_ns());
+    }
+
+    #[test]
+    fn a_listener_becomes_its_first_connection_and_ends_with_it() {
+        let watch = Watch::start().expect("starts");
+        let folder = tempfile::tempdir().expect("folder");
+        let listener = std::os::unix::net::UnixListener::bind(folder.path().join("a")).expect("bound");
+        let (events, mut received) = sink();
+        watch.add(Source::Listener(listener.into()), events).expect("added");
+        let mut guest = UnixStream::connect(folder.path().join("a")).expect("connected");
+        guest.write_all(&guest::Message::Ready { clock_ns: None }.encode()).expect("written");
+        assert_eq!(received.blocking_recv().map(|stamped| stamped.event), Some(Event::Ready));
+        drop(guest);
+        assert_eq!(received.blocking_recv(), None, "its sink is dropped with it");
+        assert!(UnixStream::connect(folder.path().join("a")).is_err(), "nobody listens any more");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub type OnLine = Box<dyn FnMut(u64, &[u8]) + Send>;
 pub enum Source {
     /// The guest's protocol. Messages become events, other text becomes [`crate::Event::Log`].
     Channel(OwnedFd),
+    /// A listening socket, of which the first connection becomes a [`Source::Channel`]. Whoever gives
+    /// up waiting for it connects to it and hangs up.
+    Listener(OwnedFd),
     /// A pidfd: readable when the process has ended (pidfd_open(2)). The process is reaped with
     /// waitid(P_PIDFD) by the stamper, which sends [`crate::Event::Exited`].
     Exit(OwnedFd),
@@ -60,6 +63,7 @@ struct Told {
 
 enum Kind {
     Channel(Decoder, Told),
+    Listener,
     Exit,
     Firmware { marks: &'static [(&'static str, &'static str)], told: usize, lines: Lines },
     Lines { on_line: OnLine, lines: Lines },
@@ -69,6 +73,7 @@ impl Reader {
     pub(super) fn new(source: Source) -> io::Result<Reader> {
         let (fd, kind) = match source {
             Source::Channel(fd) => (fd, Kind::Channel(Decoder::default(), Told::default())),
+            Source::Listener(fd) => (fd, Kind::Listener),
             Source::Exit(fd) => (fd, Kind::Exit),
             Source::Firmware { fd, marks } => {
                 (fd, Kind::Firmware { marks, told: 0, lines: Lines::default() })
@@ -89,6 +94,9 @@ impl Reader {
         if self.is_exit() {
             return self.reap(at_ns, events);
         }
+        if matches!(self.kind, Kind::Listener) {
+            return self.accept();
+        }
         for _ in 0..READS {
             match rustix::io::read(&self.fd, &mut *bytes) {
                 Ok(0) => {
@@ -106,6 +114,18 @@ impl Reader {
             }
         }
         Next::Keep
+    }
+
+    fn accept(&self) -> Next {
+        use rustix::net::{SocketFlags, accept_with};
+        match accept_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok(fd) => Next::Become(Box::new(Reader {
+                fd,
+                kind: Kind::Channel(Decoder::default(), Told::default()),
+            })),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Next::Keep,
+            Err(_) => Next::Drop,
+        }
     }
 
     fn reap(&self, at_ns: u64, events: &EventSink) -> Next {
@@ -145,7 +165,7 @@ impl Reader {
                 }
             }),
             Kind::Lines { on_line, lines } => lines.feed(bytes, |line| on_line(at_ns, line)),
-            Kind::Exit => {}
+            Kind::Exit | Kind::Listener => {}
         }
     }
 

@@ -1,0 +1,91 @@
+//! What containers of all engines have in common.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::oneshot;
+
+use crate::cgroup::Hierarchies;
+use crate::{Error, Footprint, Limits};
+
+/// A wait for a container's end that can be called off.
+#[derive(Default)]
+pub(super) struct Ending(Option<oneshot::Sender<()>>);
+
+impl Ending {
+    /// The wait's two sides.
+    pub(super) fn new() -> (Ending, oneshot::Receiver<()>) {
+        let (sender, receiver) = oneshot::channel();
+        (Ending(Some(sender)), receiver)
+    }
+
+    /// Nobody wants to know any more.
+    pub(super) fn call_off(&mut self) {
+        self.0.take();
+    }
+}
+
+/// Refuses what the engines' interfaces have no field for here.
+///
+/// # Errors
+/// A limit beyond memory, processors and processes.
+pub(super) fn check_limits(limits: &Limits) -> Result<(), Error> {
+    let Limits { memory_bytes, cpus, pids, .. } = limits.clone();
+    if (Limits { memory_bytes, cpus, pids, ..Limits::default() }) == *limits {
+        return Ok(());
+    }
+    Err(Error::Invalid(
+        "engines are asked for limits of memory, processors and processes only: leave engine out".into(),
+    ))
+}
+
+/// The guest program as a file of the host, to be shown inside.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn put_program(folder: &Path) -> Result<PathBuf, Error> {
+    let path = folder.join("guest");
+    fs::write(&path, crate::guest_program_bytes())
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+        .map_err(Error::system(format!("write {}", path.display())))?;
+    Ok(path)
+}
+
+/// Memory of a container by its first process, with the engine's process that stays with it: its parent.
+///
+/// # Errors
+/// Where nothing of it can be read.
+pub(super) fn memory(pid: i32) -> Result<Footprint, Error> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).map_err(Error::system(format!("read {path}")))?;
+    // The name, in brackets, may have blanks.
+    let parent = text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<i32>().ok());
+    let root = parent.filter(|parent| *parent > 1).unwrap_or(pid);
+    crate::footprint::of_tree(root, &[pid])
+}
+
+/// That no hierarchy has a group of the container any more.
+///
+/// # Errors
+/// Where one does.
+pub(super) fn check_cgroups(id: &str) -> Result<(), Error> {
+    let names = [
+        format!("docker/{id}"),
+        format!("k8s.io/{id}"),
+        format!("system.slice/docker-{id}.scope"),
+        format!("libpod_parent/libpod-{id}"),
+        format!("machine.slice/libpod-{id}.scope"),
+    ];
+    let left: Vec<String> = Hierarchies::of_host()?
+        .roots()
+        .into_iter()
+        .flat_map(|root| names.iter().map(|name| root.join(name)))
+        .filter(|path| path.is_dir())
+        .map(|path| path.display().to_string())
+        .collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("the engine left cgroups behind: {}", left.join(", "))))
+}
