@@ -9,7 +9,8 @@ use crate::image::{Format, Image, Store};
 
 /// Runs a program; none where it is not installed.
 fn call(program: &str, arguments: &[&str]) -> Option<String> {
-    match Command::new(program).args(arguments).output() {
+    // Told of a service, podman is its client and knows nothing of a storage of its own.
+    match Command::new(program).args(arguments).env_remove("CONTAINER_HOST").output() {
         Err(error) => {
             println!("skipped: {program}: {error}");
             None
