@@ -28,7 +28,7 @@ mod root;
 mod rootless;
 mod seccomp;
 pub mod setup;
-mod standard;
+pub(crate) mod standard;
 mod supervise;
 pub(crate) mod syscall;
 

@@ -12,7 +12,7 @@ use super::setup::{
 /// its own, above what distributions hand out to people and services.
 pub(super) const MAP: IdRange = IdRange { inside: 0, outside: 1_000_000_000, count: 65_536 };
 /// Hidden from the inside: the OCI engines' usual list.
-pub(super) const MASKED: [&str; 9] = [
+pub(crate) const MASKED: [&str; 9] = [
     "/proc/acpi",
     "/proc/kcore",
     "/proc/keys",
@@ -24,7 +24,7 @@ pub(super) const MASKED: [&str; 9] = [
     "/sys/firmware",
 ];
 /// Visible, not writable.
-pub(super) const READ_ONLY: [&str; 5] =
+pub(crate) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// Numbers of the capabilities kept (capabilities(7)): chown, dac_override, fowner, kill, setgid,
 /// setuid, net_bind_service. All of them count in the container's own user namespace only.

@@ -5,25 +5,14 @@ use serde_json::{Value, json};
 
 use super::profile::Way;
 use crate::Limits;
+use crate::container::standard::{MASKED, READ_ONLY};
 
 /// Where the guest program is inside.
 pub(super) const PROGRAM: &str = "/.bench/guest";
 /// First user and group id of the host that ids inside are mapped to, and how many: as of our own containers.
 pub(super) const MAP_FIRST: u32 = 1_000_000_000;
 pub(super) const MAP_COUNT: u32 = 65_536;
-/// Hidden, read only, and kept, as in our own containers.
-const MASKED: [&str; 9] = [
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-];
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// Kept, as in our own containers.
 const KEPT_CAPABILITIES: [&str; 7] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
