@@ -16,7 +16,7 @@ fn variable(name: &str) -> String {
 }
 
 fn build_guest(source: &Path, out: &Path) {
-    for path in ["Cargo.toml", "src"] {
+    for path in ["Cargo.toml", "build.rs", "src"] {
         println!("cargo::rerun-if-changed={}", source.join(path).display());
     }
     let target = variable("TARGET");

@@ -12,8 +12,8 @@
 //! bench-generator …            called by systemd early in its start (systemd.generator(7))
 //! ```
 //!
-//! PLAN may be `@PATH`, a file with the plan. The very first act is to say `ready`; everything
-//! else, even reading the plan, comes after.
+//! PLAN may be `@PATH`, a file with the plan. The very first act, before `main`, is to say `ready`
+//! (`program/entry.rs`); everything else, even reading the plan, comes after.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ mod program;
 
 use std::ffi::{CStr, c_char, c_int};
 
-use program::channel::Channel;
+use program::{channel::Channel, entry};
 
 /// Entry point called by the C runtime: nothing of Rust's own start-up runs before `ready`.
 ///
@@ -41,10 +41,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     if argument(1).is_some_and(|word| word.to_bytes().starts_with(program::TELL)) {
         return program::tell(&words().collect::<Vec<_>>());
     }
-    let Some(channel) = argument(1).and_then(|word| Channel::open(word.to_bytes())) else {
+    let Some(channel) = entry::said().map(Channel::adopt) else {
         eprintln!("guest: usage: guest [own-clock:]fd:N|[own-clock:]unix:PATH|port:HEX PLAN");
         return 2;
     };
-    channel.ready();
     program::run(channel, argument(2).map(|word| word.to_string_lossy()))
 }

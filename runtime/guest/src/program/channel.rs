@@ -1,11 +1,11 @@
 //! The way out: an inherited descriptor, a socket of the host, or an I/O port of the virtual machine.
 
 use std::ffi::c_int;
-use std::os::fd::IntoRawFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use guest::Message;
+
+use super::entry::Said;
 
 /// Where messages go.
 pub struct Channel {
@@ -22,28 +22,21 @@ enum Way {
 }
 
 impl Channel {
-    /// Reads `fd:N`, `unix:PATH` or `port:HEX`; the first two with `own-clock:` in front where the
-    /// kernel is not the host's.
-    pub fn open(word: &[u8]) -> Option<Channel> {
-        let word = std::str::from_utf8(word).ok()?;
-        let (own_clock, word) = match word.strip_prefix("own-clock:") {
-            Some(word) => (true, word),
-            None => (false, word),
+    /// The way over which `ready` was said.
+    pub fn adopt(said: Said) -> Channel {
+        let (way, shares_clock) = match said {
+            Said::Descriptor(fd, shares_clock) => (Way::Descriptor(fd), shares_clock),
+            Said::Port(port) => (Way::Port(port), false),
         };
-        let way = match word.split_once(':')? {
-            ("fd", number) => Way::Descriptor(number.parse().ok()?),
-            ("unix", path) => Way::Descriptor(UnixStream::connect(path).ok()?.into_raw_fd()),
-            ("port", number) => Way::Port(u16::from_str_radix(number, 16).ok()?),
-            _ => return None,
-        };
-        if let Way::Port(port) = way {
-            // SAFETY: asks for access to one port; nothing of this process's memory is touched.
-            if unsafe { libc::ioperm(port.into(), 1, 1) } != 0 {
-                return None;
-            }
-        }
-        let shares_clock = !own_clock && !matches!(way, Way::Port(_));
-        Some(Channel { way, shares_clock, turn: Mutex::new(()) })
+        Channel { way, shares_clock, turn: Mutex::new(()) }
+    }
+
+    /// An I/O port, in hexadecimal.
+    pub fn at_port(number: &str) -> Option<Channel> {
+        let port = u16::from_str_radix(number, 16).ok()?;
+        // SAFETY: asks for access to one port; nothing of this process's memory is touched.
+        let granted = unsafe { libc::ioperm(port.into(), 1, 1) } == 0;
+        granted.then(|| Channel::adopt(Said::Port(port)))
     }
 
     /// Whether this is the inside of a virtual machine, with a kernel and clock of its own.
@@ -92,7 +85,6 @@ fn write_all(fd: c_int, mut bytes: &[u8]) {
     }
 }
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub(super) fn out_byte(port: u16, byte: u8) {
     // SAFETY: ioperm(2) granted this port; the instruction touches no memory.
     unsafe {

@@ -30,7 +30,7 @@ const NETWORK_FOLDER: &str = "/run/systemd/network";
 pub fn generate(words: &[String]) -> i32 {
     let Ok(device) = FwCfg::open() else { return 0 };
     let Some(plan) = device.find(PLAN_FILE_OF_QEMU).map(|file| device.content(file)) else { return 0 };
-    let Some(channel) = Channel::open(format!("port:{PORT}").as_bytes()) else { return 1 };
+    let Some(channel) = Channel::at_port(PORT) else { return 1 };
     // Here and not in the unit, whose devices are restricted even for those with full privileges.
     past::tell_initramfs(&channel);
     let done = words

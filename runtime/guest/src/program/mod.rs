@@ -3,6 +3,7 @@
 pub mod channel;
 mod command;
 mod copy;
+pub mod entry;
 mod fw_cfg;
 mod generator;
 mod http;

@@ -25,7 +25,7 @@ pub fn run(channel: &Arc<Channel>, plan: Plan) -> i32 {
 pub fn tell(words: &[String]) -> i32 {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let way = word(1).trim_start_matches("tell:");
-    let Some(channel) = Channel::open(format!("port:{way}").as_bytes()) else { return 1 };
+    let Some(channel) = Channel::at_port(way) else { return 1 };
     match (word(2), word(3)) {
         ("listening", port) => match port.parse() {
             Ok(port) => channel.send(&Message::Listening { port }),
