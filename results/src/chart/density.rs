@@ -1,9 +1,9 @@
 //! Memory gone from the host against live instances, with the line whose slope is the price of one more.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
-use super::{Chart, FAINT, INK, colour, picture, short, write};
+use super::plane::{Axis, Entry, height, plane};
+use super::{Chart, colour, picture, short};
 use crate::Error;
 use crate::density::{BackendDensity, Method, line, points};
 use crate::folder::LoadedRun;
@@ -27,30 +27,23 @@ pub(super) fn draw(run: &LoadedRun, all: &[BackendDensity]) -> Result<Option<Cha
     if most_x <= 0.0 || high <= low {
         return Ok(None);
     }
-    let svg = picture(NAME, 400 + 20 * grown.len() as u32, |area| {
-        let (legend, plot) = area.split_vertically(20 * grown.len() as u32 + 8);
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(46)
-            .y_label_area_size(84)
-            .build_cartesian_2d(0.0..most_x * 1.03, low * 1.05..high * 1.05)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .label_style(("sans-serif", 13).into_font().color(&INK))
-            .x_label_formatter(&|live| format!("{live:.0}"))
-            .y_label_formatter(&|bytes| size(*bytes))
-            .x_labels(8)
-            .y_labels(6)
-            .x_desc("live instances")
-            .y_desc("gone from MemAvailable")
-            .draw()?;
+    let entries: Vec<Entry> =
+        grown.iter().enumerate().map(|(index, one)| Entry::line(one.label.clone(), colour(index))).collect();
+    let svg = picture(NAME, height(400, entries.len()), |area| {
+        let x = Axis {
+            range: 0.0..most_x * 1.03,
+            words: "live instances",
+            labels: 8,
+            format: &|live| format!("{live:.0}"),
+        };
+        let y = Axis {
+            range: low * 1.05..high * 1.05,
+            words: "gone from MemAvailable",
+            labels: 6,
+            format: &|bytes| size(*bytes),
+        };
+        let mut chart = plane(area, &entries, x, y)?;
         for (index, one) in grown.iter().enumerate() {
-            let y = 14 + 20 * index as i32;
-            legend.draw(&PathElement::new([(70, y), (94, y)], colour(index).stroke_width(3)))?;
-            write(&legend, &one.label, (100, y), 14, HPos::Left)?;
             if let Some(fit) = line(&one.points) {
                 let at = |x: f64| (x, fit.intercept + fit.slope * x);
                 chart.draw_series(LineSeries::new([at(0.0), at(most_x)], colour(index).stroke_width(2)))?;

@@ -1,9 +1,9 @@
 //! Share of attempts that were ready within a time, per backend; the time on a log axis.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
-use super::{Chart, FAINT, INK, colour, picture, short, write};
+use super::plane::{Axis, Entry, height, plane};
+use super::{Chart, colour, percent_of_all, picture, short};
 use crate::Error;
 use crate::folder::LoadedRun;
 use crate::statistics::{Step, ecdf, sorted};
@@ -38,32 +38,22 @@ pub(super) fn draw(run: &LoadedRun, summary: &Summary) -> Result<Option<Chart>, 
         return Ok(None);
     }
     let (low, high) = (low / 1.3, high * 1.3);
-    let height = 400 + 20 * u32::try_from(curves.len()).unwrap_or(0);
-    let svg = picture(NAME, height, |area| {
-        let (legend, plot) = area.split_vertically(20 * curves.len() as u32 + 8);
-        for (line, curve) in curves.iter().enumerate() {
-            let y = 14 + 20 * line as i32;
-            legend.draw(&PathElement::new([(70, y), (94, y)], colour(curve.index).stroke_width(3)))?;
-            write(&legend, &curve.label, (100, y), 14, HPos::Left)?;
-        }
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(46)
-            .y_label_area_size(64)
-            .build_cartesian_2d((low..high).log_scale(), 0.0..1.0)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .label_style(("sans-serif", 13).into_font().color(&INK))
-            .x_label_formatter(&|ns| duration(*ns))
-            .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
-            .x_labels(10)
-            .y_labels(5)
-            .x_desc("start → ready, log scale")
-            .y_desc("attempts ready")
-            .draw()?;
+    let entries: Vec<Entry> =
+        curves.iter().map(|curve| Entry::line(curve.label.clone(), colour(curve.index))).collect();
+    let svg = picture(NAME, height(400, entries.len()), |area| {
+        let x = Axis {
+            range: (low..high).log_scale(),
+            words: "start → ready, log scale",
+            labels: 10,
+            format: &|ns| duration(*ns),
+        };
+        let y = Axis {
+            range: 0.0..1.0,
+            words: "attempts ready",
+            labels: 5,
+            format: &|share| percent_of_all(*share),
+        };
+        let mut chart = plane(area, &entries, x, y)?;
         for curve in &curves {
             let mut points = vec![(low, 0.0)];
             for step in &curve.steps {

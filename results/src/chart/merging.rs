@@ -1,9 +1,9 @@
 //! How equal pages are merged over time.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
-use super::{Chart, FAINT, INK, colour, picture, short, write};
+use super::plane::{Axis, Entry, height, plane};
+use super::{Chart, colour, picture, short};
 use crate::Error;
 use crate::folder::LoadedRun;
 use crate::text::{duration, size};
@@ -48,28 +48,23 @@ pub(super) fn draw(run: &LoadedRun) -> Result<Option<Chart>, Error> {
     if most_x <= 0.0 {
         return Ok(None);
     }
-    let svg = picture(NAME, 340 + 20 * burns.len() as u32, |area| {
-        let (legend, plot) = area.split_vertically(20 * burns.len() as u32 + 8);
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(46)
-            .y_label_area_size(84)
-            .build_cartesian_2d(0.0..most_x, 0.0..most_y * 1.05)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .label_style(("sans-serif", 13).into_font().color(&INK))
-            .x_label_formatter(&|seconds| format!("{seconds:.0} s"))
-            .y_label_formatter(&|bytes| size(*bytes))
-            .x_desc("since merging was switched on")
-            .y_desc("memory saved")
-            .draw()?;
-        for (line, burn) in burns.iter().enumerate() {
-            let y = 14 + 20 * line as i32;
-            legend.draw(&PathElement::new([(70, y), (94, y)], colour(burn.index).stroke_width(3)))?;
-            write(&legend, &burn.label, (100, y), 14, HPos::Left)?;
+    let entries: Vec<Entry> =
+        burns.iter().map(|burn| Entry::line(burn.label.clone(), colour(burn.index))).collect();
+    let svg = picture(NAME, height(340, entries.len()), |area| {
+        let x = Axis {
+            range: 0.0..most_x,
+            words: "since merging was switched on",
+            labels: 8,
+            format: &|seconds| format!("{seconds:.0} s"),
+        };
+        let y = Axis {
+            range: 0.0..most_y * 1.05,
+            words: "memory saved",
+            labels: 6,
+            format: &|bytes| size(*bytes),
+        };
+        let mut chart = plane(area, &entries, x, y)?;
+        for burn in &burns {
             chart.draw_series(LineSeries::new(
                 burn.points.iter().copied(),
                 colour(burn.index).stroke_width(2),

@@ -8,6 +8,7 @@ mod interval;
 mod medians;
 mod merging;
 mod phases;
+mod plane;
 mod recovery;
 mod stress;
 mod sweep;
@@ -168,6 +169,11 @@ fn places(entries: &[(String, RGBColor)], left: i32) -> Vec<(i32, i32)> {
             place
         })
         .collect()
+}
+
+/// A share as a label of an axis.
+fn percent_of_all(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
 }
 
 /// The part of a text that fits.

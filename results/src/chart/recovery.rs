@@ -1,9 +1,9 @@
 //! Share of replacements that serve again, by the time since the failure; one thin line a drill.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
-use super::{Chart, FAINT, INK, colour, picture, short, write};
+use super::plane::{Axis, Entry, height, plane};
+use super::{Chart, colour, percent_of_all, picture, short};
 use crate::Error;
 use crate::drill::{Recovery, served};
 use crate::folder::LoadedRun;
@@ -27,41 +27,33 @@ pub(super) fn draw(run: &LoadedRun, all: &[Recovery]) -> Result<Option<Chart>, E
         return Ok(None);
     }
     let (low, high) = (low / 1.5, high * 1.3);
-    let svg = picture(NAME, 380 + 20 * all.len() as u32, |area| {
-        let (legend, plot) = area.split_vertically(20 * all.len() as u32 + 8);
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(46)
-            .y_label_area_size(64)
-            .build_cartesian_2d((low..high).log_scale(), 0.0..1.0)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .label_style(("sans-serif", 13).into_font().color(&INK))
-            .x_label_formatter(&|ns| duration(*ns))
-            .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
-            .y_labels(5)
-            .x_desc("since the first kill, log scale")
-            .y_desc("serve again")
-            .draw()?;
-        for (index, one) in all.iter().enumerate() {
-            let y = 14 + 20 * index as i32;
-            legend.draw(&PathElement::new([(70, y), (94, y)], colour(index).stroke_width(3)))?;
-            let all = one
+    let entries: Vec<Entry> = all
+        .iter()
+        .enumerate()
+        .map(|(index, one)| {
+            let when = one
                 .all_ns
                 .value
                 .map_or("not all served again".into(), |ns| format!("all after {}", duration(ns)));
-            let label = format!(
-                "{}, {}: {all}, {} of {} requests lost",
-                short(&one.backend, 24),
-                one.mode,
-                one.lost_total,
-                one.requests_total
-            );
-            write(&legend, &label, (100, y), 14, HPos::Left)?;
-        }
+            let (backend, mode) = (short(&one.backend, 24), &one.mode);
+            let lost = format!("{} of {} requests lost", one.lost_total, one.requests_total);
+            Entry::line(format!("{backend}, {mode}: {when}, {lost}"), colour(index))
+        })
+        .collect();
+    let svg = picture(NAME, height(380, entries.len()), |area| {
+        let x = Axis {
+            range: (low..high).log_scale(),
+            words: "since the first kill, log scale",
+            labels: 10,
+            format: &|ns| duration(*ns),
+        };
+        let y = Axis {
+            range: 0.0..1.0,
+            words: "serve again",
+            labels: 5,
+            format: &|share| percent_of_all(*share),
+        };
+        let mut chart = plane(area, &entries, x, y)?;
         for (kind, times, instances) in &curves {
             let mut points = vec![(low, 0.0)];
             for (number, time) in times.iter().enumerate() {

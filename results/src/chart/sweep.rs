@@ -1,9 +1,9 @@
 //! Latency against starts per core, both on log axes, with intervals and knees.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
 
-use super::{Chart, FAINT, INK, colour, picture, short, write};
+use super::plane::{Axis, Entry, height, plane};
+use super::{Chart, colour, picture, short};
 use crate::Error;
 use crate::sweep::{Curve, Model};
 use crate::text::{duration, percent};
@@ -28,36 +28,39 @@ pub(super) fn draw(curves: &[Curve], models: &[Model]) -> Result<Option<Chart>, 
     }
     let mut backends: Vec<&str> = curves.iter().map(|curve| curve.backend.as_str()).collect();
     backends.dedup();
-    let lines = curves.len() as u32 + u32::from(!models.is_empty());
-    let svg = picture(NAME, 420 + 20 * lines, |area| {
-        let (legend, plot) = area.split_vertically(20 * lines + 8);
-        let x_range = (least / 1.2..most * 1.2).log_scale();
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(46)
-            .y_label_area_size(74)
-            .build_cartesian_2d(x_range, (low / 1.4..high * 1.4).log_scale())?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .label_style(("sans-serif", 13).into_font().color(&INK))
-            .x_label_formatter(&|x| if *x < 1.0 { format!("{x:.1}") } else { format!("{x:.0}") })
-            .y_label_formatter(&|ns| duration(*ns))
-            .x_labels(10)
-            .y_labels(8)
-            .x_desc("starts per core, log scale")
-            .y_desc("due → there, median, log scale")
-            .draw()?;
-        for (line, curve) in curves.iter().enumerate() {
-            let index = backends.iter().position(|name| *name == curve.backend).unwrap_or(0);
-            let ink = colour(index).mix(if curve.images == "own" { 0.5 } else { 1.0 });
-            let y = 14 + 20 * line as i32;
-            // Fewer cores are drawn thinner.
-            let width = if curves.iter().any(|other| other.cores > curve.cores) { 1 } else { 3 };
-            legend.draw(&PathElement::new([(74, y), (98, y)], ink.stroke_width(width)))?;
-            write(&legend, &label(curve), (104, y), 14, HPos::Left)?;
+    let style = |curve: &Curve| {
+        let index = backends.iter().position(|name| *name == curve.backend).unwrap_or(0);
+        let ink = colour(index).mix(if curve.images == "own" { 0.5 } else { 1.0 });
+        // Fewer cores are drawn thinner.
+        let width = if curves.iter().any(|other| other.cores > curve.cores) { 1 } else { 3 };
+        (ink, width)
+    };
+    let mut entries: Vec<Entry> = curves
+        .iter()
+        .map(|curve| {
+            let (ink, width) = style(curve);
+            Entry { text: label(curve), style: Some(ink.stroke_width(width)) }
+        })
+        .collect();
+    if !models.is_empty() {
+        entries.push(Entry { text: model_words(models), style: None });
+    }
+    let svg = picture(NAME, height(420, entries.len()), |area| {
+        let x = Axis {
+            range: (least / 1.2..most * 1.2).log_scale(),
+            words: "starts per core, log scale",
+            labels: 10,
+            format: &|x| if *x < 1.0 { format!("{x:.1}") } else { format!("{x:.0}") },
+        };
+        let y = Axis {
+            range: (low / 1.4..high * 1.4).log_scale(),
+            words: "due → there, median, log scale",
+            labels: 8,
+            format: &|ns| duration(*ns),
+        };
+        let mut chart = plane(area, &entries, x, y)?;
+        for curve in curves {
+            let (ink, width) = style(curve);
             let known: Vec<(f64, f64)> = curve
                 .points
                 .iter()
@@ -77,10 +80,6 @@ pub(super) fn draw(curves: &[Curve], models: &[Model]) -> Result<Option<Chart>, 
                 let line = [(knee, low / 1.4), (knee, low * 1.1)];
                 chart.draw_series([PathElement::new(line, ink.stroke_width(3))])?;
             }
-        }
-        if !models.is_empty() {
-            let y = 14 + 20 * curves.len() as i32;
-            write(&legend, &model_words(models), (74, y), 12, HPos::Left)?;
         }
         Ok(())
     })?;
