@@ -73,6 +73,11 @@ setup_images() {
         podman=podman xz=xz-utils bzip2=bzip2 setpriv=util-linux
 }
 
+# What tests look at interfaces with; bench itself speaks netlink.
+setup_network() {
+    install_packages ip=iproute2
+}
+
 # A guest kernel, unpacked (not installed) from the distribution's package into the cache:
 # kernels/<version>/boot/vmlinuz-<version> and kernels/<version>/lib/modules/<version>.
 setup_kernel() {

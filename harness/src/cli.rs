@@ -257,6 +257,10 @@ pub struct ExecArgs {
     #[arg(long, env = "BENCH_RUNTIME", value_name = "NAME=PATH", value_delimiter = ',')]
     pub runtime: Option<Vec<String>>,
 
+    /// How the instance is reached: none, loopback or bridge
+    #[arg(long, env = "BENCH_NETWORK", value_name = "N")]
+    pub network: Option<String>,
+
     /// Deadline of the command, as 90s or 2m
     #[arg(long, env = "BENCH_TIMEOUT", value_name = "T")]
     pub timeout: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use runtime::network::Kind;
 use runtime::vm;
 use scenarios::{Error, HostSize, Plan, SCENARIOS};
 use toml::Table;
@@ -87,6 +88,7 @@ fn named(error: Error, place: &str) -> Failure {
 /// Names that have a nearest one to offer.
 fn check_names(settings: &Settings) -> Result<(), Failure> {
     vm_options(settings)?;
+    network(settings)?;
     settings.workload.as_deref().map_or(Ok(()), workload)
 }
 
@@ -113,6 +115,17 @@ pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
     })?;
     let (kernel, disk) = (settings.kernel.clone(), settings.disk.clone());
     Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, qemu: None })
+}
+
+/// How instances are to be reached.
+///
+/// # Errors
+/// A kind of network that does not exist.
+pub fn network(settings: &Settings) -> Result<Kind, Failure> {
+    settings.network.as_deref().map_or(Ok(Kind::default()), |word| {
+        let unknown = || Failure::Usage(nearest::unknown("network", word, &Kind::NAMES));
+        Kind::from_name(word).ok_or_else(unknown)
+    })
 }
 
 /// The default plan a file is put over, what was chosen for it, and the file's keys.

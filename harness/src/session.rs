@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use runtime::RunContext;
+use runtime::network::{Kind, Network};
 use runtime::state::RunState;
 use runtime::watch::Watch;
 
@@ -24,7 +25,7 @@ impl Session {
     ///
     /// # Errors
     /// Where the system refuses a folder or the stamper thread.
-    pub fn begin() -> Result<Session, Failure> {
+    pub fn begin(network: Kind) -> Result<Session, Failure> {
         // The standard library's hasher keys come from the system's entropy.
         let run_id = format!("{:08x}", RandomState::new().build_hasher().finish() as u32);
         let state = RunState::create(&run_id)?;
@@ -34,7 +35,8 @@ impl Session {
             Failure::Cannot(format!("cannot start the thread that stamps events: {error}"))
         })?;
         let state_dir = state.dir().to_owned();
-        let context = RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch) };
+        let network = Arc::new(Network::new(network, &run_id));
+        let context = RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch), network };
         Ok(Session { context, _state: state })
     }
 }

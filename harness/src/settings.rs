@@ -121,6 +121,10 @@ pub struct Settings {
     #[arg(long, env = "BENCH_DISK", value_name = "FILE")]
     pub disk: Option<PathBuf>,
 
+    /// How instances are reached: none, loopback or bridge
+    #[arg(long, env = "BENCH_NETWORK", value_name = "N")]
+    pub network: Option<String>,
+
     /// Seed of everything random
     #[arg(long, env = "BENCH_SEED", value_name = "S")]
     pub seed: Option<u64>,
@@ -222,6 +226,7 @@ impl Settings {
             firmware: self.firmware.or(other.firmware),
             clone: self.clone.or(other.clone),
             disk: self.disk.or(other.disk),
+            network: self.network.or(other.network),
             seed: self.seed.or(other.seed),
             timeout: self.timeout.or(other.timeout),
             compare: self.compare.or(other.compare),

@@ -1,8 +1,8 @@
 //! `bench clean` after a run that was killed.
 //!
 //! Cleaning concerns all runs of a host, so the test has a host of its own: a mount namespace in
-//! which /run is empty and each cgroup hierarchy shows a group of the test's as its root. It is a
-//! program apart because its load would disturb the timing of other tests.
+//! which /run is empty and each cgroup hierarchy shows a group of the test's as its root, and a
+//! network namespace. It is a program apart because its load would disturb the timing of other tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ for root in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo | sort -u);
     mount --bind "$root/$group" "$root" || exit 99
 done
 mount -t tmpfs -o mode=755 none /run || exit 99
+ip link set lo up || exit 99
 exec "$@"
 "#;
 
@@ -94,13 +95,13 @@ fn stat(pid: u32) -> Option<(u32, String)> {
 const KILLS: u32 = 4;
 
 /// What is kept of a host that a run may add to: mounts and network interfaces.
-const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; ls /sys/class/net; } | sort"#;
+const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; cut -d : -f 1 /proc/self/net/dev; } | sort"#;
 
-/// Runs in an own host what each round needs: `$1` says what is started.
+/// Runs in an own host what each round needs: `$1` says what is started, `$2` its network.
 const ROUND: &str = r#"
 look() { LOOK; }
 look >before
-"$0" run boot-storm --on $1 --storms 50 --warmup 0 --instances 30 --arrival rate=20/s \
+"$0" run boot-storm --on $1 --network $2 --storms 50 --warmup 0 --instances 30 --arrival rate=20/s \
     --out out >run.out 2>&1 &
 echo $! >pid
 wait $!
@@ -118,8 +119,9 @@ fn runs_killed_at_random_moments_leave_nothing_after_clean() {
         return;
     }
     let groups = Groups(format!("bench-test-clean-{}", std::process::id()));
-    let own =
-        Command::new("unshare").args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "true"]).output();
+    let own = Command::new("unshare")
+        .args(["--mount", "--net", "sh", "-c", OWN_HOST, "sh", &groups.0, "true"])
+        .output();
     if !own.as_ref().is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: this host lets nobody make a mount namespace with cgroups: {own:?}");
         return;
@@ -140,19 +142,24 @@ fn runs_killed_at_random_moments_leave_nothing_after_clean() {
             eprintln!("without {family}: {}", String::from_utf8_lossy(&dry.stderr));
         }
     }
-    let cut_storms = moments.filter(|delay_ms| one_round(&groups, &backends, *delay_ms)).count();
+    let network = |delay_ms: &u64| if delay_ms.is_multiple_of(2) { "bridge" } else { "loopback" };
+    let cut_storms =
+        moments.filter(|delay_ms| one_round(&groups, &backends, network(delay_ms), *delay_ms)).count();
     eprintln!("{kills} runs killed, {cut_storms} of them with instances alive");
     assert!(cut_storms > 0, "no run was killed in the middle of a storm");
 }
 
 /// Kills a run after `delay_ms`; whether something it had started was alive then.
-fn one_round(groups: &Groups, backends: &str, delay_ms: u64) -> bool {
+fn one_round(groups: &Groups, backends: &str, network: &str, delay_ms: u64) -> bool {
     let folder = tempfile::tempdir().unwrap();
     // A shell that stays in the namespace: what is killed and what cleans share its /run.
     let script = ROUND.replace("LOOK", LOOK);
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", &script]);
-    command.args([env!("CARGO_BIN_EXE_bench"), backends]).current_dir(folder.path()).stderr(Stdio::null());
+    command.args(["--mount", "--net", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", &script]);
+    command
+        .args([env!("CARGO_BIN_EXE_bench"), backends, network])
+        .current_dir(folder.path())
+        .stderr(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BENCH_")) {
         command.env_remove(name);
     }
@@ -172,7 +179,7 @@ fn one_round(groups: &Groups, backends: &str, delay_ms: u64) -> bool {
     nix::sys::signal::kill(of_run, nix::sys::signal::Signal::SIGKILL).unwrap();
     shell.wait().unwrap();
 
-    let told = format!("killed after {delay_ms} ms: {}{}", read("run.out"), read("clean.err"));
+    let told = format!("killed after {delay_ms} ms ({network}): {}{}", read("run.out"), read("clean.err"));
     assert_eq!(read("code"), "0\n", "{told}");
     assert_eq!(read("after"), "", "{told}");
     assert_eq!(read("again.out"), "nothing to clean\n", "{told}");

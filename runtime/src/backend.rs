@@ -10,6 +10,7 @@ use guest::Plan;
 use crate::cgroup::Limits;
 use crate::event::EventSink;
 use crate::image::Image;
+use crate::network::Network;
 use crate::watch::Watch;
 
 /// One way to start an instance.
@@ -174,6 +175,8 @@ pub struct RunContext {
     pub cache_dir: PathBuf,
     /// Stamps events.
     pub watch: Arc<Watch>,
+    /// How instances are reached.
+    pub network: Arc<Network>,
 }
 
 /// One thing a backend needs of the host.

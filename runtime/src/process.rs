@@ -57,6 +57,7 @@ impl Prepared for PreparedProcess {
             "backend": "process",
             "image": self.image,
             "start": "clone(CLONE_VM|CLONE_VFORK), setsid, PR_SET_PDEATHSIG, execveat of the sealed guest program",
+            "network": "the host's own",
             "files": "the host's own: a bare process runs the guest program, not the image's files",
         })
     }
@@ -152,6 +153,7 @@ mod tests {
             state_dir: std::env::temp_dir(),
             cache_dir: std::env::temp_dir(),
             watch: Arc::new(Watch::start().expect("watch")),
+            network: Arc::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use guest::Workload;
 use runtime::image::Image;
+use runtime::network::Kind;
 use runtime::{Limits, vm};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub struct Launch {
     /// Master disk; made from the image where absent.
     #[serde(default)]
     pub disk: Option<PathBuf>,
+    /// `none`, `loopback` or `bridge`.
+    #[serde(default = "usual_network")]
+    pub network: String,
     /// Memory limit of an instance in bytes; for a VM the size of its RAM.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -76,6 +80,7 @@ impl Launch {
         "firmware",
         "clone",
         "disk",
+        "network",
         "memory_bytes",
         "cpus",
         "pids",
@@ -125,6 +130,11 @@ impl Launch {
                 .map_err(|problem| Error::Plan { key: "runtime", problem })?;
         }
         self.vm_options()?;
+        let workload = self.parsed_workload()?;
+        if self.network_kind()? == Kind::None && matches!(workload, Workload::Http | Workload::Service { .. })
+        {
+            return bad("network", format!("{workload} is reached over one; try loopback or bridge"));
+        }
         Ok(())
     }
 
@@ -186,6 +196,17 @@ impl Launch {
         Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, qemu: None })
     }
 
+    /// How instances are reached.
+    ///
+    /// # Errors
+    /// Where it is not known.
+    pub fn network_kind(&self) -> Result<Kind, Error> {
+        Kind::from_name(&self.network).ok_or_else(|| Error::Plan {
+            key: "network",
+            problem: format!("{:?} is not none, loopback or bridge", self.network),
+        })
+    }
+
     /// Limits of each instance.
     pub fn limits(&self) -> Limits {
         Limits { memory_bytes: self.memory_bytes, cpus: self.cpus, pids: self.pids, ..Limits::default() }
@@ -204,6 +225,10 @@ impl Launch {
 
 fn usual_firmware() -> String {
     vm::FirmwareKind::default().name().into()
+}
+
+fn usual_network() -> String {
+    Kind::default().name().into()
 }
 
 fn usual_clone() -> String {

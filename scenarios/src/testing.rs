@@ -113,6 +113,7 @@ pub(crate) fn try_on(
         state_dir: folder.path().into(),
         cache_dir: folder.path().into(),
         watch: std::sync::Arc::new(Watch::start().expect("stamper")),
+        network: std::sync::Arc::default(),
     };
     let mut run = Run {
         epoch_ns: now_ns(),

@@ -34,6 +34,7 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
         machine: args.machine,
         kernel: args.kernel,
         runtime: args.runtime,
+        network: args.network,
         timeout: args.timeout,
         ..Settings::default()
     };
@@ -52,7 +53,7 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
     }
     let stop = Stop::new();
     interrupt::listen(&stop)?;
-    let session = Session::begin()?;
+    let session = Session::begin(scenario::network(&settings)?)?;
     let image = run::image(settings.image.as_deref().unwrap_or("builtin"), &session.context.cache_dir)?;
     let prepared = backend.prepare(&session.context, &image)?;
     let mut plan = Plan::new(Workload::Command { argv: args.command });

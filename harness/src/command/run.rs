@@ -105,7 +105,8 @@ pub fn measure(
     unavailable: Unavailable,
     asked_out: Option<PathBuf>,
 ) -> Result<Measured, Failure> {
-    let session = Session::begin()?;
+    let network = resolved.plan.launch().network_kind();
+    let session = Session::begin(network.map_err(|error| Failure::Usage(error.to_string()))?)?;
     let image = image(&resolved.plan.launch().image, &session.context.cache_dir)?;
     let mut run = describe(resolved, asked_for, unavailable, &session);
     let named = asked_out.is_some();

@@ -26,6 +26,7 @@ impl Native {
             state_dir: std::env::temp_dir(),
             cache_dir: std::env::temp_dir(),
             watch,
+            network: std::sync::Arc::default(),
         };
         let mut image = Image::builtin();
         image.rootfs = Some(rootfs.to_owned());

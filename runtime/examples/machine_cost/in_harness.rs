@@ -52,6 +52,7 @@ impl Bench {
             state_dir: state.dir().into(),
             cache_dir: runtime::cache_dir(),
             watch: Arc::new(Watch::start().expect("the stamper")),
+            network: Arc::default(),
         };
         let prepared = backend.prepare(&context, &Image::builtin()).expect("prepared");
         Bench { prepared, context, _state: state }

@@ -95,7 +95,8 @@ pub struct Plan {
     /// A listening TCP socket was passed as descriptor 4; without it the guest makes its own.
     #[serde(default)]
     pub inherited_listener: bool,
-    /// Address of the first network interface, `a.b.c.d/prefix`, set by the guest (PID 1 of a VM only).
+    /// Address of the first network interface, `a.b.c.d/prefix`: set by the guest where it is PID 1 of
+    /// a VM, else set already.
     #[serde(default)]
     pub address: Option<String>,
     /// Once the workload runs, park to be saved, and go on as a copy (PID 1 of a VM only).

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::reach::Service;
 use crate::cgroup::Cgroup;
 use crate::{Error, Exit, Footprint, Instance};
 
@@ -15,18 +16,13 @@ pub(super) struct Container {
     pidfd: OwnedFd,
     /// `None` where the user has none delegated.
     cgroup: Option<Cgroup>,
-    service: Option<SocketAddr>,
+    service: Service,
     exit: Option<Exit>,
     is_paused: bool,
 }
 
 impl Container {
-    pub(super) fn new(
-        pid: i32,
-        pidfd: OwnedFd,
-        cgroup: Option<Cgroup>,
-        service: Option<SocketAddr>,
-    ) -> Container {
+    pub(super) fn new(pid: i32, pidfd: OwnedFd, cgroup: Option<Cgroup>, service: Service) -> Container {
         Container { pid, pidfd, cgroup, service, exit: None, is_paused: false }
     }
 
@@ -40,12 +36,12 @@ impl Container {
 
 impl Instance for Container {
     fn service(&self, guest_port: u16) -> Option<SocketAddr> {
-        self.service.or_else(|| Some((std::net::Ipv4Addr::LOCALHOST, guest_port).into()))
+        self.service.address(guest_port)
     }
 
-    /// Its own, where it has inherited no socket of the host's.
+    /// Its own, where it is reached neither at a socket of the host's nor at the run's bridge.
     fn network_namespace(&self) -> Result<Option<OwnedFd>, Error> {
-        if self.service.is_some() {
+        if !matches!(self.service, Service::None) {
             return Ok(None);
         }
         let path = format!("/proc/{}/ns/net", self.pid);

@@ -23,6 +23,7 @@ mod place;
 mod prepared;
 mod privilege;
 mod process;
+mod reach;
 mod report;
 mod root;
 mod rootless;

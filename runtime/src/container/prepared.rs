@@ -4,17 +4,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::idmap::Mapped;
 use super::instance::Container;
+use super::reach::Reach;
 use super::setup::{IdMaps, Setup};
 use super::{Compiled, Launch, place, standard};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::image::Image;
+use crate::network::{Bridge, Kind};
 use crate::watch::{Source, Watch};
-use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext, Workload};
+use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext};
 
 /// What all instances of a run share.
 pub(super) struct PreparedContainer {
@@ -26,6 +29,8 @@ pub(super) struct PreparedContainer {
     files: Option<Files>,
     maps: IdMaps,
     compiled: Compiled,
+    network: Kind,
+    bridge: Option<Arc<Bridge>>,
     image: String,
 }
 
@@ -42,11 +47,13 @@ impl PreparedContainer {
         backend: String,
         context: &RunContext,
         image: &Image,
-        setup: Setup,
+        mut setup: Setup,
         files: Option<Files>,
         groups: Groups,
     ) -> Result<Arc<dyn Prepared>, Error> {
         crate::guest_program()?;
+        let bridge = context.network.bridge()?;
+        setup.loopback = context.network.kind() != Kind::None;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
         Ok(Arc::new(PreparedContainer {
             backend,
@@ -57,6 +64,8 @@ impl PreparedContainer {
             compiled: Compiled::new(&setup)?,
             maps: setup.id_maps.unwrap_or_default(),
             files,
+            network: context.network.kind(),
+            bridge,
             image: image.digest.clone(),
         }))
     }
@@ -131,7 +140,11 @@ impl Prepared for PreparedContainer {
             "capabilities": standard::KEPT_CAPABILITIES,
             "no_new_privs": true,
             "seccomp": "default profile: a closed set of calls; mounts, namespaces, modules, keys, clocks, tracing refused",
-            "network": "loopback; for http a listening socket of the host's loopback is inherited",
+            "network": match self.network {
+                Kind::None => "none",
+                Kind::Loopback => "loopback; for http a listening socket of the host's loopback is inherited",
+                Kind::Bridge => "veth to the run's bridge, an address of its own",
+            },
         })
     }
 
@@ -140,21 +153,22 @@ impl Prepared for PreparedContainer {
         let cgroup = self.group(spec)?;
         let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let mut plan = spec.plan.clone();
-        let listener = (plan.workload == Workload::Http)
-            .then(|| std::net::TcpListener::bind("127.0.0.1:0"))
-            .transpose()
-            .map_err(Error::system("listen on the host's loopback for a container"))?;
-        plan.inherited_listener = listener.is_some();
-        let service = listener.as_ref().map(|listener| listener.local_addr()).transpose();
-        let service = service.map_err(Error::system("read a listener's address"))?;
-
+        let reach = Reach::new(self.network, self.bridge.as_ref(), &mut plan)?;
         let null = self.null.as_fd();
         let mut fds = vec![null, null, null, inside.as_fd()];
-        fds.extend(listener.as_ref().map(|listener| listener.as_fd()));
+        fds.extend(reach.inherited());
         let hostname = format!("{}-{}", self.run, spec.name);
         events.send(now_ns(), Event::Mark("clone"));
         let entrance = cgroup.as_ref().map(Cgroup::entrance).transpose()?;
         let plan = place::cstring(plan.to_word())?;
+        let plugged_ns = AtomicU64::new(0);
+        let plug = reach.port().map(|port| {
+            let plugged_ns = &plugged_ns;
+            move |pid| {
+                plugged_ns.store(now_ns(), Ordering::Relaxed);
+                port.plug_into(pid)
+            }
+        });
         let started = self.compiled.start(&Launch {
             program: Some(crate::guest_program()?),
             args: Some(vec![c"guest".into(), c"fd:3".into(), plan]),
@@ -162,15 +176,21 @@ impl Prepared for PreparedContainer {
             hostname: Some(hostname.get(..hostname.len().min(64)).unwrap_or_default()),
             entrance: entrance.as_ref(),
             gate: None,
-            before_root: None,
+            before_root: plug.as_ref().map(|plug| plug as &(dyn Fn(i32) -> Result<(), Error> + Sync)),
             ends_with_parent: true,
         })?;
-        for (phase, at_ns) in started.marks {
+        let mut marks = started.marks;
+        let plugged_ns = plugged_ns.into_inner();
+        if plugged_ns > 0 {
+            marks.push(("network", plugged_ns));
+            marks.sort_by_key(|(_, at_ns)| *at_ns);
+        }
+        for (phase, at_ns) in marks {
             events.send(at_ns, Event::Mark(phase));
         }
         // From here on the instance is owned: an error below drops and thereby ends it.
         let watched = started.pidfd.try_clone().map_err(Error::system("duplicate a pidfd"))?;
-        let instance = Container::new(started.pid, started.pidfd, cgroup, service);
+        let instance = Container::new(started.pid, started.pidfd, cgroup, reach.into_service());
         self.watch
             .add(Source::Channel(outside.into()), events.clone())
             .and_then(|()| self.watch.add(Source::Exit(watched), events))

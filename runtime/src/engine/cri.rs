@@ -85,6 +85,7 @@ impl Backend for CriBackend {
     }
 
     fn prepare(&self, context: &RunContext, image: &crate::image::Image) -> Result<Arc<dyn Prepared>, Error> {
+        context.network.require_loopback(&self.id())?;
         let (grpc, version) = connect()?;
         // Also the pause container of engines that are told so, where no registry can be reached.
         let builtin = archive::of(context, &crate::image::Image::builtin(), true)?;

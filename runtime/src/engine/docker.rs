@@ -132,6 +132,7 @@ impl Backend for DockerBackend {
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        context.network.require_loopback(&self.id())?;
         let (client, version) = self.ask()?;
         let archive = archive::of(context, image, false)?;
         let known = client.call(Method::GET, &format!("{API}/images/{}/json", archive.id), None)?;

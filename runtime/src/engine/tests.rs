@@ -37,6 +37,7 @@ impl Stand {
             state_dir: folder.path().into(),
             cache_dir: folder.path().join("cache"),
             watch: Arc::new(Watch::start().expect("watch")),
+            network: Arc::default(),
         };
         let prepared = Some(backend.prepare(&context, &Image::builtin()).expect("prepared"));
         Some(Stand { prepared, context, _folder: folder })
@@ -138,6 +139,7 @@ fn an_archive_of_the_builtin_image_is_the_same_every_time() {
         state_dir: folder.path().into(),
         cache_dir: PathBuf::new(),
         watch: Arc::new(Watch::start().expect("watch")),
+        network: Arc::default(),
     };
     let read = || {
         let mut archive = archive::of(&context, &Image::builtin(), true).expect("written");

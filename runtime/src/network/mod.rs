@@ -13,7 +13,7 @@ mod port;
 mod range;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +21,7 @@ pub use bridge::Bridge;
 pub use port::Port;
 
 pub(crate) use bridge::{remove, runs};
+pub(crate) use range::PREFIX;
 
 use crate::Error;
 
@@ -72,6 +73,20 @@ impl Network {
     /// What was asked for.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Refuses what `backend` does not have: its instances are reached over the host's loopback only.
+    ///
+    /// # Errors
+    /// Where something else was asked for.
+    pub(crate) fn require_loopback(&self, backend: &str) -> Result<(), Error> {
+        if self.kind == Kind::Loopback {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "{backend} has no network of the kind {} here: ask for loopback, or leave {backend} out",
+            self.kind.name()
+        )))
     }
 
     /// The bridge, where that is the kind.

@@ -7,7 +7,7 @@ use super::message::{Request, attributes};
 use super::socket::Socket;
 
 /// Bits of a run's own prefix: room for 65,533 instances.
-pub(super) const PREFIX: u8 = 16;
+pub(crate) const PREFIX: u8 = 16;
 
 /// A block of IPv4 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,10 +15,13 @@ use super::range;
 use super::socket::{Socket, errno};
 use super::*;
 
-/// Puts this test's thread into a namespace that has nothing yet.
-fn host() -> bool {
+/// Puts this test's thread into a namespace that has nothing yet but a loopback.
+pub(crate) fn host() -> bool {
     // SAFETY: moves only this thread.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
+        let mut request = Request::default();
+        request.up(link::index_of("lo").expect("there"));
+        Socket::open().and_then(|socket| socket.execute(&request)).expect("up");
         return true;
     }
     eprintln!("skipped: a network namespace needs root");
@@ -26,7 +29,7 @@ fn host() -> bool {
 }
 
 /// A process in a namespace of its own; killed when dropped.
-struct Inside(Child);
+pub(crate) struct Inside(Child);
 
 impl Inside {
     fn start() -> Inside {
@@ -42,14 +45,14 @@ impl Inside {
         Inside(command.spawn().expect("started"))
     }
 
-    fn plugged(port: &Port) -> Inside {
+    pub(crate) fn plugged(port: &Port) -> Inside {
         let inside = Inside::start();
         port.plug_into(inside.0.id() as i32).expect("plugged in");
         inside
     }
 
     /// What this thread does as if it were inside.
-    fn run<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
         let namespace = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("open");
         within(namespace.as_fd(), || Ok(act())).expect("entered")
     }

@@ -95,6 +95,7 @@ impl Backend for OciBackend {
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        context.network.require_loopback(&self.id())?;
         let profile = self.wanted.find()?;
         let covers_controllers = profile.makes_cgroups && stage::is_hybrid_with_v2_controllers();
         let place = context.state_dir.parent().unwrap_or(Path::new("/run"));

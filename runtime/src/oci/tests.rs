@@ -35,6 +35,7 @@ impl Stand {
             state_dir: folder.path().join(&run),
             cache_dir: folder.path().into(),
             watch: Arc::new(Watch::start().expect("watch")),
+            network: Arc::default(),
         };
         let prepared = Some(backend.prepare(&context, image).expect("prepared"));
         Some(Stand { prepared, run, _folders: vec![folder] })

@@ -3,12 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use guest::{Plan, Workload};
+use guest::Plan;
 use sha2::{Digest, Sha256};
 
 use super::kernel::Kernel;
 use super::options::{Accel, Machine, Options};
-use super::recipe::{Boot, network_drivers, service_port};
+use super::recipe::{Boot, network_drivers};
 use super::{command_line, file, initramfs, kernel};
 use crate::image::Image;
 use crate::{Error, Requirement, RunContext};
@@ -32,11 +32,6 @@ struct Initramfs {
 pub(super) struct Paths {
     kernel: PathBuf,
     initramfs: PathBuf,
-}
-
-/// Whether a workload is reached over a network.
-pub(super) fn is_networked(workload: &Workload) -> bool {
-    service_port(workload).is_some()
 }
 
 impl BootFiles {

@@ -9,6 +9,7 @@ use super::accel::{self, Choice};
 use super::instance::{self, Firmware, Launch, Vm};
 use super::monitor::Monitor;
 use super::options::{Accel, Machine, Options};
+use super::reach::Access;
 use super::{qemu, user};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::event::EventSink;
@@ -26,6 +27,7 @@ pub(super) struct Hypervisor {
     pub(super) watch: Arc<Watch>,
     run_id: String,
     hierarchies: Option<Hierarchies>,
+    pub(super) access: Access,
 }
 
 /// What one machine adds.
@@ -50,6 +52,7 @@ impl Hypervisor {
             machine: options.machine,
             watch: context.watch.clone(),
             run_id: context.run_id.clone(),
+            access: Access::of(context)?,
             hierarchies: is_root.then(Hierarchies::of_host).transpose()?,
             program,
         })

@@ -12,6 +12,7 @@ use super::monitor::{Monitor, Told};
 use crate::cgroup::Cgroup;
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
+use crate::network::Port;
 use crate::spawn::{Program, User, spawn};
 use crate::watch::{OnLine, Source, Watch};
 use crate::{Error, Exit, Footprint, Instance};
@@ -57,6 +58,7 @@ pub(super) struct Vm {
     monitor: Monitor,
     cgroup: Option<Cgroup>,
     service: Option<SocketAddr>,
+    port: Option<Port>,
     ended: bool,
 }
 
@@ -86,7 +88,7 @@ pub(super) fn start(
     };
     let watched = pidfd.try_clone();
     // From here on the machine is owned: an error below drops and thereby ends it.
-    let vm = Vm { pidfd, monitor, cgroup: launch.cgroup, service: launch.service, ended: false };
+    let vm = Vm { pidfd, monitor, cgroup: launch.cgroup, service: launch.service, port: None, ended: false };
     let watched = watched.map_err(Error::system("duplicate a pidfd"))?;
     let said = events.clone();
     let told = Source::Lines {
@@ -178,6 +180,12 @@ impl Vm {
         let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?;
         line.trim().parse().ok()
+    }
+
+    /// Holds what belongs to the machine's network until it is gone.
+    pub(super) fn hold(mut self, port: Option<Port>) -> Vm {
+        self.port = port;
+        self
     }
 
     /// The monitor.

@@ -17,6 +17,7 @@ mod kernel;
 mod monitor;
 mod options;
 mod qemu;
+mod reach;
 mod recipe;
 mod restore;
 #[cfg(test)]

@@ -38,28 +38,38 @@ pub(super) enum Boot<'a> {
     Firmware,
 }
 
-/// QEMU's user-mode network: alone with the host's one forwarded port.
+/// The network of one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Network {
-    /// Port of the host's loopback.
-    pub(super) host_port: u16,
-    /// Port of the guest it leads to.
+    pub(super) way: Way,
+    /// Port of the guest's service.
     pub(super) guest_port: u16,
-    /// The guest's address in 10.0.0.0/8.
+    /// The guest's address, and the bits of its network.
     pub(super) address: Ipv4Addr,
+    pub(super) prefix: u8,
     /// The guest's hardware address, `aa:bb:cc:dd:ee:ff`.
     pub(super) mac: String,
 }
 
+/// How it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// QEMU's user-mode network: alone with the host's one forwarded port, which leads to that of the
+    /// guest's service.
+    User { host_port: u16 },
+    /// A tap at the run's bridge, by the number of the file it is ([`file_fd`]).
+    Tap { file: usize },
+}
+
 impl Network {
-    /// Of machine `index` of a run: no two have the same addresses.
+    /// Of machine `index` of a run in the user-mode network: no two have the same addresses.
     pub(super) fn of(index: u32, host_port: u16) -> Network {
         // From 10.0.1.0 on: the first are QEMU's own. One byte of room is left at the top.
         let [_, high, middle, low] = (index % 0x00ff_0000 + 0x100).to_be_bytes();
         let address = Ipv4Addr::new(10, high, middle, low);
         // Locally administered, of one machine (IEEE 802, clause 8).
         let mac = format!("02:be:0a:{high:02x}:{middle:02x}:{low:02x}");
-        Network { host_port, guest_port: HTTP_PORT, address, mac }
+        Network { way: Way::User { host_port }, guest_port: HTTP_PORT, address, prefix: 8, mac }
     }
 
     /// The same for another port of the guest.
@@ -69,12 +79,15 @@ impl Network {
 
     /// Where the host reaches the guest's service.
     pub(super) fn service(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.host_port).into()
+        match self.way {
+            Way::User { host_port } => (Ipv4Addr::LOCALHOST, host_port).into(),
+            Way::Tap { .. } => (self.address, self.guest_port).into(),
+        }
     }
 
     /// The address as the guest is told.
     pub(super) fn guest_address(&self) -> String {
-        format!("{}/8", self.address)
+        format!("{}/{}", self.address, self.prefix)
     }
 }
 
@@ -146,10 +159,15 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     // The firmware's own debug port.
     add(&["-chardev", &format!("socket,id=firmware,fd={FIRMWARE_FD}")]);
     add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
-    if let Some(Network { host_port, guest_port, address, mac }) = &recipe.network {
-        let net = "net=10.0.0.0/8,host=10.0.0.2,dns=10.0.0.3,dhcpstart=10.0.0.15";
-        let forward = format!("hostfwd=tcp:127.0.0.1:{host_port}-{address}:{guest_port}");
-        add(&["-netdev", &format!("user,id=net,restrict=on,{net},{forward}")]);
+    if let Some(Network { way, guest_port, address, mac, .. }) = &recipe.network {
+        match way {
+            Way::User { host_port } => {
+                let net = "net=10.0.0.0/8,host=10.0.0.2,dns=10.0.0.3,dhcpstart=10.0.0.15";
+                let forward = format!("hostfwd=tcp:127.0.0.1:{host_port}-{address}:{guest_port}");
+                add(&["-netdev", &format!("user,id=net,restrict=on,{net},{forward}")]);
+            }
+            Way::Tap { file } => add(&["-netdev", &format!("tap,id=net,fd={},vhost=off", file_fd(*file))]),
+        }
         let device = match recipe.machine {
             Machine::Microvm => "virtio-net-device",
             Machine::Pc | Machine::Q35 => "virtio-net-pci,romfile=",

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::options::{Machine, Options};
 use super::{Accel, kernel, qemu};
 use crate::cgroup::{Hierarchies, TOP};
+use crate::network::{Kind, Network};
 use crate::watch::Watch;
 use crate::{Error, Event, EventSink, Instance, InstanceName, LaunchSpec, Prepared, RunContext, Stamped};
 
@@ -24,9 +25,15 @@ pub(super) struct Trial {
 impl Trial {
     /// `name` is unique among the tests.
     pub(super) fn new(name: &str) -> Trial {
+        Trial::with_network(name, Kind::default())
+    }
+
+    pub(super) fn with_network(name: &str, network: Kind) -> Trial {
         let folder = tempfile::tempdir().expect("folder");
+        let run_id = format!("{name}-{}", std::process::id());
         let context = RunContext {
-            run_id: format!("{name}-{}", std::process::id()),
+            network: Arc::new(Network::new(network, &run_id)),
+            run_id,
             state_dir: folder.path().into(),
             cache_dir: folder.path().into(),
             watch: Arc::new(Watch::start().expect("watch")),

@@ -20,13 +20,14 @@ const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n";
 
 /// Begins to serve on a thread of its own.
-pub fn serve(channel: Arc<Channel>, inherited: bool) -> Result<(), String> {
+pub fn serve(channel: Arc<Channel>, inherited: bool, has_address: bool) -> Result<(), String> {
     let listener = if inherited {
         // SAFETY: the plan says that descriptor 4 was passed for this purpose; nobody else owns it.
         unsafe { TcpListener::from_raw_fd(LISTENER_FD) }
     } else {
-        // A machine has all its ports to itself; a process shares them with the host and stays on loopback.
-        let address = match channel.is_machine() {
+        // What has an address of its own has all its ports to itself; a process shares them with the
+        // host and stays on loopback.
+        let address = match channel.is_machine() || has_address {
             true => SocketAddr::from((Ipv4Addr::UNSPECIFIED, MACHINE_PORT)),
             false => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         };

@@ -59,7 +59,7 @@ fn read(word: Cow<'_, str>) -> Result<Plan, String> {
 fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
     let result = match &plan.workload {
         Workload::Ready => Ok(()),
-        Workload::Http => http::serve(channel.clone(), plan.inherited_listener),
+        Workload::Http => http::serve(channel.clone(), plan.inherited_listener, plan.address.is_some()),
         Workload::Memory { bytes } => touch(channel, *bytes),
         Workload::Cpu => compute(),
         Workload::Command { argv } => return command::run(channel, argv, &plan),

@@ -79,6 +79,7 @@ fn v2_does_the_same_in_a_guest() {
         state_dir: folder.path().into(),
         cache_dir: folder.path().into(),
         watch: Arc::new(Watch::start().expect("watch")),
+        network: Arc::default(),
     };
     let rootfs = folder.path().join("rootfs");
     fill(&rootfs, &kernel);

@@ -6,6 +6,7 @@ use crate::cgroup::Hierarchies;
 use crate::container::ContainerBackend;
 use crate::event::{Event, EventSink};
 use crate::image::Image;
+use crate::network::{Kind, Network};
 use crate::watch::Watch;
 use crate::{Backend, Instance, LaunchSpec, RunContext, Workload};
 use crate::{Exit, InstanceName, Limits, Stamped};
@@ -21,6 +22,10 @@ struct Launched {
 }
 
 fn launch(run: &str, workload: Workload, limits: Limits) -> Option<Launched> {
+    launch_on(Kind::default(), run, workload, limits)
+}
+
+fn launch_on(network: Kind, run: &str, workload: Workload, limits: Limits) -> Option<Launched> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: containers with mapped ids need root");
         return None;
@@ -31,6 +36,7 @@ fn launch(run: &str, workload: Workload, limits: Limits) -> Option<Launched> {
         state_dir: std::env::temp_dir(),
         cache_dir: std::env::temp_dir(),
         watch: watch.clone(),
+        network: Arc::new(Network::new(network, run)),
     };
     let mut image = Image::builtin();
     let folder = tempfile::tempdir().expect("folder");
@@ -139,6 +145,49 @@ fn it_serves_over_the_inherited_socket() {
         .request(address, EventSink::new(InstanceName { storm: 0, index: 0 }, sender))
         .expect("asked");
     assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+}
+
+#[test]
+fn it_serves_at_an_address_of_its_own() {
+    if !crate::network::tests::host() {
+        return;
+    }
+    let Some(mut launched) = launch_on(Kind::Bridge, "bridged", Workload::Http, Limits::default()) else {
+        return;
+    };
+    let mut phases = Vec::new();
+    let port = launched.until(|stamped| match stamped.event {
+        Event::Mark(phase) => {
+            phases.push(phase);
+            None
+        }
+        Event::Listening(port) => Some(port),
+        _ => None,
+    });
+    assert!(phases.contains(&"network"), "{phases:?}");
+    let address = launched.instance.as_ref().and_then(|instance| instance.service(port)).expect("address");
+    assert!(port == 80 && !address.ip().is_loopback(), "{address}");
+    let (sender, mut served) = unbounded_channel();
+    let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
+    launched.watch.request(address, sink).expect("asked");
+    assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+}
+
+#[test]
+fn without_a_network_it_has_not_even_a_loopback() {
+    let argv = vec!["/bin/cat".into(), "/sys/class/net/lo/flags".into()];
+    let flags = |kind| {
+        let mut launched =
+            launch_on(kind, "netless", Workload::Command { argv: argv.clone() }, Limits::default())?;
+        Some(launched.until(|stamped| match &stamped.event {
+            Event::Log(line) => Some(line.clone()),
+            Event::Failed(error) => panic!("{error}"),
+            _ => None,
+        }))
+    };
+    // IFF_LOOPBACK, and IFF_UP where there is a network (netdevice(7)).
+    let Some(none) = flags(Kind::None) else { return };
+    assert_eq!((none.as_str(), flags(Kind::Loopback).as_deref()), ("0x8", Some("0x9")));
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn as_the_user() {
         state_dir: std::env::temp_dir(),
         cache_dir: std::env::temp_dir(),
         watch: std::sync::Arc::new(Watch::start().expect("watch")),
+        network: std::sync::Arc::default(),
     };
     let mut image = Image::builtin();
     image.rootfs = Some(rootfs.into());

@@ -36,8 +36,9 @@ use std::sync::Arc;
 use guest::Plan;
 
 use super::boot_files::{self, BootFiles, Paths};
-use super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::hypervisor::{self, Hypervisor, Start};
 use super::options::Options;
+use super::reach::Reach;
 use super::recipe::{self, Network, Recipe};
 use super::{accel, instance, qemu};
 use crate::event::EventSink;
@@ -129,26 +130,27 @@ impl Prepared for PreparedVm {
             "initramfs_digest": self.files.initramfs_digest(false).unwrap_or_default(),
             "command_line": recipe::line(&example),
             "files": "kernel and initramfs are given to QEMU by descriptor",
-            "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
+            "network": self.hypervisor.access.described(),
         })
     }
 
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
         instance::begin(&events);
-        let guest_port = recipe::service_port(&spec.plan.workload);
-        let service = guest_port.map(|_| free_port()).transpose()?;
-        let network = service
-            .zip(guest_port)
-            .map(|(host, port)| Network::of(spec.name.index, host.port()).leading_to(port));
+        let access = &self.hypervisor.access;
+        let reach = access.reach(&spec.name, recipe::service_port(&spec.plan.workload), 2)?;
+        let network = reach.as_ref().map(|reach| reach.network.clone());
+        let files = self.files.files(network.is_some())?;
+        let tap = reach.as_ref().and_then(Reach::file);
         let start = Start {
             name: &spec.name,
             arguments: &self.arguments(&spec.plan, &spec.limits, &Paths::inherited(), network),
-            files: &self.files.files(service.is_some())?,
-            service,
+            files: &files.into_iter().chain(tap).collect::<Vec<_>>(),
+            service: reach.as_ref().map(Reach::service),
             firmware: boot_files::firmware(self.hypervisor.machine),
         };
-        Ok(Box::new(self.hypervisor.start(&start, &events, |_| Ok(()))?))
+        let vm = self.hypervisor.start(&start, &events, |_| Ok(()))?;
+        Ok(Box::new(vm.hold(reach.and_then(Reach::into_port))))
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::super::trial::{Started, Trial, with_kernel};
 use super::super::{Accel, Machine};
 use super::*;
+use crate::network::Kind;
 use crate::{Event, InstanceName};
 
 fn boot(machine: Machine, workload: Workload) -> Option<(Trial, Started)> {
@@ -47,4 +48,33 @@ fn q35_runs_a_command_and_ends_by_itself() {
     let Some((_trial, mut vm)) = boot(Machine::Q35, Workload::Command { argv }) else { return };
     vm.until(|event| matches!(event, Event::CommandExited(2)));
     vm.until(|event| matches!(event, Event::Exited(_)));
+}
+
+#[test]
+fn a_machine_is_met_on_the_bridge_like_a_container() {
+    let Some(options) = with_kernel(Accel::Tcg, Machine::Microvm) else { return };
+    if !crate::network::tests::host() {
+        return;
+    }
+    let trial = Trial::with_network("met", Kind::Bridge);
+    let prepared = DirectBackend::new(options).prepare(&trial.context, &Image::builtin()).expect("prepared");
+    let spec = |name| LaunchSpec { name, plan: Plan::new(Workload::Http), limits: Limits::default() };
+    let mut vm = trial.launch(prepared.as_ref(), 0, spec).expect("launched");
+    vm.until(|event| matches!(event, Event::Listening(80)));
+    let address = vm.instance.service(80).expect("reachable");
+    assert!(!address.ip().is_loopback(), "{address}");
+    let (sender, mut served) = unbounded_channel();
+    let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
+    trial.context.watch.request(address, sink).expect("asked");
+    assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    // And from where a container is.
+    let bridge = trial.context.network.bridge().expect("made").expect("a bridge");
+    let port = bridge.port().expect("a port");
+    let inside = crate::network::tests::Inside::plugged(&port);
+    let mut stream = inside.run(|| std::net::TcpStream::connect(address)).expect("connected");
+    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").expect("asked");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    vm.instance.stop().expect("stopped");
 }

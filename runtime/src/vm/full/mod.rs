@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::{self, Cloned, Master};
-use super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::hypervisor::{self, Hypervisor, Start};
 use super::instance::begin;
 use super::options::{CloneKind, Machine, Options};
+use super::reach::Reach;
 use super::recipe::{self, Boot, Network, Recipe};
 use super::{accel, qemu};
 use crate::clock::now_ns;
@@ -189,7 +190,7 @@ impl Prepared for PreparedVm {
             "command_line": example.join(" "),
             "files": "disks, firmware and console are given to QEMU by descriptor",
             "user": self.hypervisor.described_user(),
-            "network": "for http and services: virtio-net, user-mode, one port of the host's loopback forwarded",
+            "network": self.hypervisor.access.described(),
         })
     }
 
@@ -198,19 +199,17 @@ impl Prepared for PreparedVm {
         events.send(now_ns(), Event::Mark("clone"));
         let cloned = disk::clone(&self.master, self.clone, &self.clones)?;
         begin(&events);
-        let guest_port = recipe::service_port(&spec.plan.workload);
-        let service = guest_port.map(|_| free_port()).transpose()?;
-        let network = service
-            .zip(guest_port)
-            .map(|(host, port)| Network::of(spec.name.index, host.port()).leading_to(port));
         let (inside, console) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let firmware = self.firmware.files(&self.clones)?;
-        let files = files(&inside, &cloned, &firmware);
+        let mut files = files(&inside, &cloned, &firmware);
+        let guest_port = recipe::service_port(&spec.plan.workload);
+        let reach = self.hypervisor.access.reach(&spec.name, guest_port, files.len())?;
+        files.extend(reach.as_ref().and_then(Reach::file));
         let start = Start {
             name: &spec.name,
-            arguments: &self.arguments(spec, network),
+            arguments: &self.arguments(spec, reach.as_ref().map(|reach| reach.network.clone())),
             files: &files,
-            service,
+            service: reach.as_ref().map(Reach::service),
             firmware: self.firmware.speech(),
         };
         let vm = self.hypervisor.start(&start, &events, |monitor| {
@@ -228,7 +227,7 @@ impl Prepared for PreparedVm {
                 }
             }),
         };
-        let vm = FullVm::new(vm, cloned, events.clone());
+        let vm = FullVm::new(vm.hold(reach.and_then(Reach::into_port)), cloned, events.clone());
         self.hypervisor.watch.add(lines, events).map_err(Error::system("watch a machine's console"))?;
         Ok(Box::new(vm))
     }

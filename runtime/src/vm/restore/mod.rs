@@ -49,11 +49,12 @@ use std::sync::{Arc, Mutex};
 use guest::{Identity, Plan};
 use rustix::fs::{Mode, OFlags};
 
-use super::boot_files::{self, BootFiles, is_networked};
-use super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::boot_files::{self, BootFiles};
+use super::hypervisor::{self, Hypervisor, Start};
 use super::instance::{self, Firmware};
 use super::options::Options;
-use super::recipe::{self, Network};
+use super::reach::Reach;
+use super::recipe;
 use super::{accel, file, floor, qemu};
 use crate::event::EventSink;
 use crate::image::Image;
@@ -102,6 +103,9 @@ impl Backend for RestoreBackend {
     }
 }
 
+/// Files a copy is started with, a tap not counted.
+const FILES: usize = 4;
+
 struct PreparedRestore {
     hypervisor: Hypervisor,
     files: BootFiles,
@@ -113,21 +117,21 @@ struct PreparedRestore {
 
 impl PreparedRestore {
     /// The template for such launches: at hand, from the cache, or made now. One at a time.
-    fn template(&self, plan: &Plan, limits: &Limits) -> Result<Arc<Template>, Error> {
+    fn template(&self, plan: &Plan, limits: &Limits) -> Result<(Shape, Arc<Template>), Error> {
         if matches!(plan.workload, Workload::Service { .. }) {
             return Err(Error::Invalid(
                 "vm:restore cannot restore a service of the image yet: use the workload http, or vm:direct"
                     .into(),
             ));
         }
-        let shape = Shape::of(plan, limits);
+        let shape = Shape::of(plan, limits, self.hypervisor.access.is_given(&plan.workload));
         let mut templates = self.templates.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(template) = templates.get(&shape) {
-            return Ok(template.clone());
+            return Ok((shape, template.clone()));
         }
         let template = Arc::new(store::get(&self.folder, &self.hypervisor, &self.files, &shape)?);
-        templates.insert(shape, template.clone());
-        Ok(template)
+        templates.insert(shape.clone(), template.clone());
+        Ok((shape, template))
     }
 }
 
@@ -159,7 +163,7 @@ impl Prepared for PreparedRestore {
             "kernel_form": self.files.kernel.form,
             "templates": described,
             "each_copy_gets": "entropy, wall clock, host name, machine id; networked ones a MAC and IP address",
-            "network": "for http: virtio-net, user-mode, one port of the host's loopback forwarded",
+            "network": self.hypervisor.access.described(),
         })
     }
 
@@ -169,23 +173,25 @@ impl Prepared for PreparedRestore {
 
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
-        let template = self.template(&spec.plan, &spec.limits)?;
+        let (shape, template) = self.template(&spec.plan, &spec.limits)?;
         instance::begin(&events);
-        let service = is_networked(&spec.plan.workload).then(free_port).transpose()?;
-        let network = service.map(|address| Network::of(spec.name.index, address.port()));
+        let guest_port = recipe::service_port(&spec.plan.workload);
+        let reach = self.hypervisor.access.reach(&spec.name, guest_port, FILES)?;
         let plan = template::for_copy(&spec.plan);
-        let identity = identity::of(&self.run_id, &spec.name, network.as_ref(), plan)?;
-        Ok(Box::new(self.restore(&template, spec, &identity, network, &events)?))
+        let identity =
+            identity::of(&self.run_id, &spec.name, reach.as_ref().map(|reach| &reach.network), plan)?;
+        Ok(Box::new(self.restore(&shape, &template, spec, &identity, reach, &events)?))
     }
 }
 
 impl PreparedRestore {
     fn restore(
         &self,
+        shape: &Shape,
         template: &Template,
         spec: &LaunchSpec,
         identity: &Identity,
-        network: Option<Network>,
+        reach: Option<Reach>,
         events: &EventSink,
     ) -> Result<instance::Vm, Error> {
         let identity = serde_json::to_vec(identity).map_err(|error| Error::Invalid(error.to_string()))?;
@@ -199,20 +205,22 @@ impl PreparedRestore {
         )
         .map_err(Error::system("open the template's state"))?;
         let [dummy, memory, identity_path] = [0, 1, 2].map(recipe::file_path);
-        let service = network.as_ref().map(Network::service);
-        let shape = Shape::of(&spec.plan, &spec.limits);
+        let network = reach.as_ref().map(|reach| reach.network.clone());
+        let tap = reach.as_ref().and_then(Reach::file);
+        let files: [_; FILES] = [floor::payload()?, template.memory.as_fd(), identity.as_fd(), state.as_fd()];
         let start = Start {
             name: &spec.name,
             arguments: &shape.copy_arguments(&self.hypervisor, &memory, &identity_path, &dummy, network),
-            files: &[floor::payload()?, template.memory.as_fd(), identity.as_fd(), state.as_fd()],
-            service,
+            files: &files.into_iter().chain(tap).collect::<Vec<_>>(),
+            service: reach.as_ref().map(Reach::service),
             firmware: Firmware::Restored,
         };
-        self.hypervisor.start(&start, events, |monitor| {
+        let vm = self.hypervisor.start(&start, events, |monitor| {
             monitor.queue(template::shared_memory())?;
             let uri = Some(format!("fd:{}", recipe::file_fd(3)));
             monitor.queue(qapi::qmp::migrate_incoming { uri, channels: None, exit_on_error: None })
-        })
+        })?;
+        Ok(vm.hold(reach.and_then(Reach::into_port)))
     }
 }
 

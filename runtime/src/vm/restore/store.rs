@@ -117,7 +117,7 @@ fn key(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) -> Result<Stri
         "host_kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default(),
         "processor": processor,
         "kernel": files.kernel.digest,
-        "initramfs": files.initramfs_digest(shape.is_networked())?,
+        "initramfs": files.initramfs_digest(shape.is_networked)?,
         "plan": shape.plan,
         "memory_bytes": shape.memory_bytes,
         // Machine, accelerator, processor model, devices.

@@ -8,11 +8,12 @@ use guest::{Plan, Workload};
 use qapi::qmp::{self, MigrationCapability, MigrationCapabilityStatus};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::super::boot_files::{BootFiles, Paths, firmware, is_networked};
+use super::super::boot_files::{BootFiles, Paths, firmware};
 use super::super::file;
-use super::super::hypervisor::{self, Hypervisor, Start, free_port};
+use super::super::hypervisor::{self, Hypervisor, Start};
 use super::super::instance::Vm;
 use super::super::monitor::Monitor;
+use super::super::reach::Reach;
 use super::super::recipe::{self, Boot, Network, Recipe};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
@@ -32,6 +33,8 @@ pub(super) struct Shape {
     pub(super) plan: Plan,
     pub(super) memory_bytes: u64,
     pub(super) vcpus: u64,
+    /// A template without an interface has no place for one.
+    pub(super) is_networked: bool,
 }
 
 /// A saved machine, verified, in memory.
@@ -51,17 +54,13 @@ pub(super) struct Template {
 impl Shape {
     /// The shape that serves launches of `plan` within `limits`: a service serves already when it is
     /// saved, everything else begins in the copy ([`for_copy`]).
-    pub(super) fn of(plan: &Plan, limits: &Limits) -> Shape {
+    pub(super) fn of(plan: &Plan, limits: &Limits, is_networked: bool) -> Shape {
         let workload = match &plan.workload {
             Workload::Http => Workload::Http,
             _ => Workload::Ready,
         };
         let (memory_bytes, vcpus) = hypervisor::size(limits);
-        Shape { plan: Plan { template: true, ..Plan::new(workload) }, memory_bytes, vcpus }
-    }
-
-    pub(super) fn is_networked(&self) -> bool {
-        is_networked(&self.plan.workload)
+        Shape { plan: Plan { template: true, ..Plan::new(workload) }, memory_bytes, vcpus, is_networked }
     }
 
     /// Of the machine that is saved.
@@ -88,7 +87,7 @@ impl Shape {
         dummy: &str,
         network: Option<Network>,
     ) -> Vec<String> {
-        let network = network.or_else(|| self.is_networked().then(|| Network::of(0, 0)));
+        let network = network.or_else(|| self.is_networked.then(|| hypervisor.access.example()));
         let boot = Boot::Kernel { kernel: Path::new(dummy), initramfs: None, command_line: "" };
         let mut arguments = self.arguments(hypervisor, boot, memory, "off", identity, network);
         arguments.extend(["-incoming".into(), "defer".into()]);
@@ -175,16 +174,19 @@ fn boot(
     shape: &Shape,
     own: [std::os::fd::BorrowedFd<'_>; 2],
 ) -> Result<Vm, Error> {
-    let service = shape.is_networked().then(free_port).transpose()?;
-    let network = service.map(|address| Network::of(0, address.port()));
     let [memory, identity] = [2, 3].map(recipe::file_path);
     // Several templates of one run are not made at the same time.
     let name = InstanceName { storm: STORM, index: 0 };
-    let [kernel, initramfs] = files.files(shape.is_networked())?;
+    let guest_port = recipe::service_port(&shape.plan.workload);
+    let reach = hypervisor.access.reach(&name, guest_port, 4)?;
+    let network = reach.as_ref().map(|reach| reach.network.clone());
+    let service = reach.as_ref().map(Reach::service).filter(|_| guest_port.is_some());
+    let [kernel, initramfs] = files.files(shape.is_networked)?;
+    let tap = reach.as_ref().and_then(Reach::file);
     let start = Start {
         name: &name,
         arguments: &shape.template_arguments(hypervisor, files, &memory, &identity, network),
-        files: &[kernel, initramfs, own[0], own[1]],
+        files: &[kernel, initramfs, own[0], own[1]].into_iter().chain(tap).collect::<Vec<_>>(),
         service,
         firmware: firmware(hypervisor.machine),
     };
@@ -220,7 +222,7 @@ fn boot(
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
-    Ok(vm)
+    Ok(vm.hold(reach.and_then(Reach::into_port)))
 }
 
 /// Memory that QEMU finds in a shared file is not part of the state.

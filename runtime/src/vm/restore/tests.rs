@@ -82,7 +82,7 @@ fn without_reseeding_copies_share_a_random_stream() {
         templates: Mutex::default(),
     };
     let plan = Plan::new(Workload::Ready);
-    let template = prepared.template(&plan, &Limits::default()).expect("made");
+    let (shape, template) = prepared.template(&plan, &Limits::default()).expect("made");
     let stream = |index: u32, seeded: bool| {
         let name = InstanceName { storm: 0, index };
         let mut identity = identity::of("r", &name, None, None).expect("made");
@@ -92,7 +92,7 @@ fn without_reseeding_copies_share_a_random_stream() {
         let spec = LaunchSpec { name: name.clone(), plan: plan.clone(), limits: Limits::default() };
         let (sender, events) = unbounded_channel();
         let sink = EventSink::new(name, sender);
-        let vm = prepared.restore(&template, &spec, &identity, None, &sink).expect("restored");
+        let vm = prepared.restore(&shape, &template, &spec, &identity, None, &sink).expect("restored");
         let mut copy = Started { instance: Box::new(vm), events, seen: Vec::new() };
         became(&mut copy).random
     };
@@ -125,4 +125,30 @@ fn a_pc_is_restored_and_runs_a_command_of_its_own() {
     );
     let config = prepared.config();
     assert_eq!(config["templates"].as_array().map(Vec::len), Some(1), "{config}");
+}
+
+#[test]
+fn copies_are_met_on_the_bridge() {
+    if !crate::network::tests::host() {
+        return;
+    }
+    let trial = Trial::with_network("copies-met", crate::network::Kind::Bridge);
+    let Some(prepared) = prepare(&trial, Machine::Microvm) else { return };
+    let mut copies: Vec<Started> = (0..2)
+        .map(|index| trial.launch(prepared.as_ref(), index, spec(Workload::Http)).expect("launched"))
+        .collect();
+    let mut addresses = Vec::new();
+    for copy in &mut copies {
+        copy.until(|event| matches!(event, Event::Listening(80)));
+        let address = copy.instance.service(80).expect("reachable");
+        let (sender, mut served) = unbounded_channel();
+        trial
+            .context
+            .watch
+            .request(address, EventSink::new(InstanceName { storm: 0, index: 0 }, sender))
+            .expect("asked");
+        assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving), "{address}");
+        addresses.push(address);
+    }
+    assert_ne!(addresses[0], addresses[1]);
 }
