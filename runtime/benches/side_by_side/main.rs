@@ -7,17 +7,20 @@
 //! Root is needed. What is not installed is left out, and said so. The time begins before the
 //! first step that is made for the instance and ends when the program's first message arrives.
 
+mod backend;
+mod bubblewrap;
 mod floor;
-mod foreign;
-mod native;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use backend::Backed;
 use runtime::clock::now_ns;
+use runtime::container::ContainerBackend;
+use runtime::oci::OciBackend;
 use runtime::watch::{Source, Watch};
-use runtime::{Event, EventSink, InstanceName, Stamped};
+use runtime::{Backend, Event, EventSink, InstanceName, Stamped};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// One of the ways to start an instance.
@@ -51,9 +54,22 @@ fn main() {
     prepare_root(&rootfs);
     let watch = Arc::new(Watch::start().expect("stamper"));
 
-    let mut contestants: Vec<Box<dyn Contestant>> =
-        vec![Box::new(native::Native::new(&rootfs, watch.clone())), Box::new(floor::Floor::new(&rootfs))];
-    contestants.extend(foreign::installed(folder.path(), &rootfs));
+    let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(floor::Floor::new(&rootfs))];
+    let backends: [(&str, Box<dyn Backend>); 3] = [
+        ("container", Box::new(ContainerBackend)),
+        ("crun", Box::new(OciBackend::new("crun", None))),
+        ("runc", Box::new(OciBackend::new("runc", None))),
+    ];
+    for (name, backend) in backends {
+        match Backed::new(name, &*backend, folder.path(), &rootfs, watch.clone()) {
+            Ok(backed) => contestants.push(Box::new(backed)),
+            Err(error) => println!("{name} is left out: {error}"),
+        }
+    }
+    match bubblewrap::Bubblewrap::new(&rootfs) {
+        Ok(bubblewrap) => contestants.push(Box::new(bubblewrap)),
+        Err(error) => println!("bubblewrap is left out: {error}"),
+    }
     let mut times: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
     let mut failures: BTreeMap<&'static str, String> = BTreeMap::new();
     let seed = now_ns();

@@ -1,10 +1,10 @@
-//! Our own containers, through the same door as a run.
+//! Our own containers, crun and runc, each through the same door as a run, from the same overlaid image within
+//! the same limits.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use runtime::clock::now_ns;
-use runtime::container::ContainerBackend;
 use runtime::image::Image;
 use runtime::watch::Watch;
 use runtime::{Backend, Event, EventSink, InstanceName, LaunchSpec, Limits, Prepared, RunContext};
@@ -13,32 +13,46 @@ use tokio::sync::mpsc::unbounded_channel;
 /// Rounds that do not count.
 const WARM_UP: u32 = 3;
 
-pub struct Native {
+pub struct Backed {
+    name: &'static str,
     prepared: Arc<dyn Prepared>,
     count: u32,
     phases: Vec<(&'static str, Vec<u64>)>,
 }
 
-impl Native {
-    pub fn new(rootfs: &Path, watch: Arc<Watch>) -> Native {
+impl Backed {
+    /// A backend made ready for the image at `rootfs`, with state of its own in `folder`.
+    ///
+    /// # Errors
+    /// Why it cannot be, as a sentence.
+    pub fn new(
+        name: &'static str,
+        backend: &dyn Backend,
+        folder: &Path,
+        rootfs: &Path,
+        watch: Arc<Watch>,
+    ) -> Result<Backed, String> {
+        if let Some(missing) = backend.requirements().into_iter().find_map(|needed| needed.state.err()) {
+            return Err(missing);
+        }
+        // A folder apart: runtimes have a file system of their own above the one it lies in.
+        let state_dir = folder.join("state").join(name);
+        std::fs::create_dir_all(&state_dir).map_err(|error| error.to_string())?;
         let context = RunContext {
-            run_id: format!("side-{}", std::process::id()),
-            state_dir: std::env::temp_dir(),
-            cache_dir: std::env::temp_dir(),
+            run_id: format!("side-{}-{name}", std::process::id()),
+            cache_dir: state_dir.clone(),
+            state_dir,
             watch,
             network: std::sync::Arc::default(),
         };
         let mut image = Image::builtin();
         image.rootfs = Some(rootfs.to_owned());
-        Native {
-            prepared: ContainerBackend.prepare(&context, &image).expect("prepared"),
-            count: 0,
-            phases: Vec::new(),
-        }
+        let prepared = backend.prepare(&context, &image).map_err(|error| error.to_string())?;
+        Ok(Backed { name, prepared, count: 0, phases: Vec::new() })
     }
 }
 
-impl Native {
+impl Backed {
     fn take(&mut self, marks: &[(u64, &'static str)], ready_ns: u64) {
         let ends = marks.iter().skip(1).map(|(at_ns, _)| *at_ns).chain([ready_ns]);
         for ((at_ns, phase), end_ns) in marks.iter().zip(ends) {
@@ -51,9 +65,9 @@ impl Native {
     }
 }
 
-impl crate::Contestant for Native {
+impl crate::Contestant for Backed {
     fn name(&self) -> &'static str {
-        "container"
+        self.name
     }
 
     fn round(&mut self, _watch: &Watch) -> Result<u64, String> {
