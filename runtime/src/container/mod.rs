@@ -38,5 +38,10 @@ pub use compiled::Compiled;
 pub use launch::{Launch, Started};
 pub use rootless::RootlessBackend;
 
+/// What `container` makes of the image's files in `rootfs`, or of the guest program alone.
+pub fn standard_setup(rootfs: Option<&std::path::Path>) -> setup::Setup {
+    standard::setup(rootfs, standard::maps())
+}
+
 #[cfg(test)]
 mod tests;
