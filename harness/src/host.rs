@@ -26,6 +26,7 @@ pub fn fingerprint(root: &Path) -> BTreeMap<String, Value> {
         ("kernel_build", json!(read("proc/sys/kernel/version"))),
         ("distribution", json!(shell_value(&os_release, "PRETTY_NAME"))),
         ("cgroup_mode", json!(cgroup_mode(root))),
+        ("namespaces", json!(namespaces(root))),
         ("governor", json!(read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))),
         ("thp", json!(read("sys/kernel/mm/transparent_hugepage/enabled").as_deref().and_then(bracketed))),
         ("ksm", json!(read("sys/kernel/mm/ksm/run"))),
@@ -84,6 +85,15 @@ fn cgroup_mode(root: &Path) -> &'static str {
     } else {
         "none"
     }
+}
+
+/// The kinds of namespace there are (namespaces(7)); what children would get is not another kind.
+fn namespaces(root: &Path) -> Option<Vec<String>> {
+    let entries = std::fs::read_dir(root.join("proc/self/ns")).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut kinds: Vec<String> = names.filter(|name| !name.ends_with("_for_children")).collect();
+    kinds.sort();
+    Some(kinds)
 }
 
 fn read(root: &Path, path: &str) -> Option<String> {

@@ -76,7 +76,8 @@ fn default_with_launch_of(default: &Plan, plan: &Plan) -> Plan {
 fn named(error: Error, place: &str) -> Failure {
     Failure::Usage(match error {
         Error::NoScenario(word) => {
-            let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> =
+                SCENARIOS.iter().map(|(name, _)| *name).chain([scenarios::claims::NAME]).collect();
             format!("{}, or a FILE.toml", nearest::unknown("scenario", &word, &names))
         }
         Error::UnknownKey { key, known } => format!("{place}: {}", nearest::unknown("key", &key, &known)),

@@ -26,8 +26,7 @@ impl Session {
     /// # Errors
     /// Where the system refuses a folder or the stamper thread.
     pub fn begin(network: Kind) -> Result<Session, Failure> {
-        // The standard library's hasher keys come from the system's entropy.
-        let run_id = format!("{:08x}", RandomState::new().build_hasher().finish() as u32);
+        let run_id = fresh_id();
         let state = RunState::create(&run_id)?;
         let cache_dir = runtime::cache_dir();
         make_private(&cache_dir)?;
@@ -39,6 +38,12 @@ impl Session {
         let context = RunContext { run_id, state_dir, cache_dir, watch: Arc::new(watch), network };
         Ok(Session { context, _state: state })
     }
+}
+
+/// An identifier nobody else has.
+pub fn fresh_id() -> String {
+    // The standard library's hasher keys come from the system's entropy.
+    format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
 }
 
 fn make_private(path: &Path) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ pub mod chart;
 pub mod claims;
 pub mod compare;
 pub mod density;
+pub mod dossier;
 pub mod drill;
 mod error;
 pub mod explain;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::chart::Chart;
 use crate::folder::{LoadedRun, replace};
 use crate::summary::{Summary, summarize};
 use crate::{Error, chart, report, trace};
@@ -17,17 +18,24 @@ use crate::{Error, chart, report, trace};
 pub fn write_all(path: &Path) -> Result<Summary, Error> {
     let run = LoadedRun::load(path)?;
     let summary = summarize(&run);
-    write_json(&path.join("summary.json"), &summary)?;
+    derived(&run, &summary)?;
+    Ok(summary)
+}
+
+/// As [`write_all`] for a run that is read already; gives back its charts.
+pub(crate) fn derived(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
+    let path = &run.path;
+    write_json(&path.join("summary.json"), summary)?;
     // Not indented: it is read by programs only.
-    replace(&path.join("trace.json"), trace::trace(&run).to_string().as_bytes())?;
-    let charts = chart::all(&run, &summary)?;
+    replace(&path.join("trace.json"), trace::trace(run).to_string().as_bytes())?;
+    let charts = chart::all(run, summary)?;
     let folder = path.join("charts");
     fs::create_dir_all(&folder).map_err(Error::system("make the folder", &folder))?;
     for chart in &charts {
         replace(&folder.join(format!("{}.svg", chart.name)), chart.svg.as_bytes())?;
     }
-    replace(&path.join("report.html"), report::report(&run, &summary, &charts).as_bytes())?;
-    Ok(summary)
+    replace(&path.join("report.html"), report::report(run, summary, &charts).as_bytes())?;
+    Ok(charts)
 }
 
 /// Writes `value` as indented JSON in one step.

@@ -2,6 +2,7 @@
 
 mod blocks;
 pub mod boot_storm;
+pub mod claims;
 mod client;
 mod clock;
 mod contender;

@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use results::LoadedRun;
 use results::claims::{CLAIMS, Finding, Verdict, state};
 
 use crate::command::run::RESULTS;
 use crate::failure::Failure;
 use crate::judging::ClaimsArgs;
-use crate::sides;
+use crate::sides::{self, Testimony};
 use crate::terminal::{self, BOLD, paint};
 
 /// Prints a paragraph a claim.
@@ -22,29 +21,36 @@ pub fn run(args: &ClaimsArgs, out: &mut impl Write) -> Result<u8, Failure> {
         true => Vec::new(),
         false => args.runs.clone(),
     };
-    let mut runs: Vec<LoadedRun> = Vec::new();
+    let mut all: Vec<Testimony> = Vec::new();
     for folder in &folders {
-        runs.extend(sides::runs(folder)?);
+        all.extend(sides::testimonies(folder)?);
     }
-    let summaries: Vec<_> =
-        runs.iter().map(|run| (run.path.display().to_string(), results::summarize(run))).collect();
     let found: Vec<(&str, &[Finding])> =
-        summaries.iter().map(|(path, summary)| (path.as_str(), summary.claims.as_slice())).collect();
-    let colours = terminal::stdout_colours();
+        all.iter().map(|one| (one.source.as_str(), one.findings.as_slice())).collect();
     for claim in CLAIMS {
         let state = state(claim, &found);
-        let why = match &state.finding.verdict {
-            Verdict::Undetermined(why) => format!(" ({why})"),
-            _ => String::new(),
-        };
-        let word = paint(colours, BOLD, state.finding.verdict.word());
-        writeln!(out, "{:<22} {word}{why}\n  “{}”", claim.id, claim.statement)?;
-        for evidence in &state.finding.evidence {
-            writeln!(out, "  - {evidence}")?;
-        }
+        print(&state.finding, &state.finding.evidence, out)?;
         if let Some(source) = state.source {
             writeln!(out, "  from {source}")?;
         }
     }
     Ok(0)
+}
+
+/// Claim, verdict and evidence.
+///
+/// # Errors
+/// Where standard output refuses.
+pub fn print(finding: &Finding, evidence: &[String], out: &mut impl Write) -> Result<(), Failure> {
+    let why = match &finding.verdict {
+        Verdict::Undetermined(why) => format!(" ({why})"),
+        _ => String::new(),
+    };
+    let word = paint(terminal::stdout_colours(), BOLD, finding.verdict.word());
+    writeln!(out, "{:<22} {word}{why}\n  “{}”", finding.id, finding.statement)?;
+    if !finding.because.is_empty() {
+        writeln!(out, "  {}", finding.because)?;
+    }
+    evidence.iter().try_for_each(|one| writeln!(out, "  - {one}"))?;
+    Ok(())
 }

@@ -17,6 +17,7 @@ pub fn run(out: &mut impl Write) -> Result<u8, Failure> {
     for (name, what) in SCENARIOS {
         writeln!(out, "  {name:<14} {what}")?;
     }
+    writeln!(out, "  {:<14} {}", scenarios::claims::NAME, scenarios::claims::DOES)?;
     writeln!(out, "\nbackends")?;
     for backend in runtime::backends(&vm::Options::default()) {
         let id = backend.id();

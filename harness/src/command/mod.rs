@@ -16,3 +16,4 @@ pub mod oci;
 pub mod report;
 pub mod run;
 pub mod shell;
+pub mod trial;

@@ -1,9 +1,10 @@
 //! `bench report`: makes what is derived from a run's rows again, and prints the table.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use results::claims::Verdict;
+use results::dossier;
 use results::{LoadedRun, Summary};
 
 use crate::cli::ReportArgs;
@@ -16,11 +17,16 @@ use crate::{export, sides, table};
 /// # Errors
 /// A folder that holds no run, or files that cannot be written.
 pub fn run(args: &ReportArgs, out: &mut impl Write) -> Result<u8, Failure> {
-    for path in &args.runs {
+    let (dossiers, runs): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.runs.iter().cloned().partition(|path| dossier::is_dossier(path));
+    for path in &dossiers {
+        super::trial::report(path, out)?;
+    }
+    for path in &runs {
         write(path, out)?;
     }
     if !args.export.is_empty() {
-        let runs = args.runs.iter().map(|path| LoadedRun::load(path)).collect::<Result<Vec<_>, _>>();
+        let runs = runs.iter().map(|path| LoadedRun::load(path)).collect::<Result<Vec<_>, _>>();
         export::runs(&runs.map_err(sides::cannot)?, &args.export, out)?;
     }
     Ok(0)

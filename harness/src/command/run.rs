@@ -27,6 +27,9 @@ pub const RESULTS: &str = "bench-results";
 /// Wrong usage, a backend asked for by name that is missing, a folder that cannot be written.
 pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let settings = args.settings.clone().or_file(Path::new("."))?;
+    if args.scenario == scenarios::claims::NAME {
+        return command::trial::run(&args, &settings, out);
+    }
     let resolved = scenario::resolve(&args, &settings, &host::size())?;
     let options = resolved.plan.launch().vm_options().map_err(|error| Failure::Usage(error.to_string()))?;
     let backends = select::backends(&resolved.plan.launch().on, &options, &resolved.plan.launch().runtime)?;
@@ -41,7 +44,10 @@ pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
 }
 
 /// Splits off the backends this host has not what they need for; by name, each is required.
-fn present(
+///
+/// # Errors
+/// The first one that is missing, where they were asked for by name.
+pub fn present(
     backends: Vec<Box<dyn Backend>>,
     named: bool,
 ) -> Result<(Vec<Box<dyn Backend>>, Unavailable), Failure> {

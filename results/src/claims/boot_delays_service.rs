@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::catalogue::claim;
-use super::{Accelerator, Finding, Verdict, is_vm};
+use super::{Accelerator, Finding, Verdict, found, is_vm};
 use crate::statistics::{Bootstrap, storm_median};
 use crate::summary::{Metric, Storms};
 use crate::text::percent;
@@ -56,7 +55,15 @@ pub(super) fn judge(seed: u64, storms: &BTreeMap<&str, Storms>, accelerator: Acc
         true => Verdict::Undetermined("no VM served in this run (--workload http)".into()),
         false => Verdict::combine(parts),
     };
-    // The catalogue has it: a test says so.
-    let unjudged = claim("boot-delays-service").map(super::Claim::unjudged).unwrap_or_default();
-    Finding { verdict, evidence, ..unjudged }
+    let because = match &verdict {
+        Verdict::Supported => "most of what passed until a VM served passed before its service had begun",
+        Verdict::Refuted => {
+            "less than half of what passed until a VM served passed before its service had begun"
+        }
+        Verdict::Mixed => {
+            "in some VMs most of the time passed before the service had begun, in others less than half"
+        }
+        Verdict::Undetermined(_) => "",
+    };
+    found("boot-delays-service", verdict, because, evidence)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Finding, Verdict, is_vm};
+use super::{Finding, Verdict, found, is_vm};
 use crate::folder::LoadedRun;
 use crate::record::Outcome;
 use crate::summary::{Metric, Storms, Summary};
@@ -42,22 +42,15 @@ pub(super) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
         }
     }
     evidence.extend(without_boot.iter().filter_map(|backend| against_engines(summary, backend)));
-    Finding {
-        id: "boot-every-vm".into(),
-        statement: "every VM goes through a full boot before it serves, also when all are clones of one \
-                    template"
-            .into(),
-        verdict: verdict(&with_boot, &without_boot),
-        evidence,
-        definition: format!(
-            "a boot is a phase {} between the start of the VM and ready",
-            BOOT_PHASES.join(", ")
-        ),
-        flips: "a VM restored from a running template (vm:restore) that gets ready without such a phase \
-                refutes it for memory templates; clones of a disk template (vm:full) that boot uphold it for \
-                those"
-            .into(),
-    }
+    let verdict = verdict(&with_boot, &without_boot);
+    let because = match &verdict {
+        Verdict::Refuted => "a VM restored from a running template got ready without booting anything",
+        Verdict::Mixed => {
+            "VMs on a disk booted every time; those restored from a running template got ready without a boot"
+        }
+        _ => "",
+    };
+    found("boot-every-vm", verdict, because, evidence)
 }
 
 fn verdict(with_boot: &[&str], without_boot: &[&str]) -> Verdict {

@@ -20,8 +20,8 @@ pub struct Claim {
     pub flips: &'static str,
     /// Which evidence is admitted, and which handicap of the host bars which verdict.
     pub admissible: &'static str,
-    /// Scenario that decides it.
-    pub scenario: &'static str,
+    /// Scenarios that can decide it.
+    pub scenarios: &'static [&'static str],
     /// Chart that shows it, where there is one.
     pub chart: Option<&'static str>,
 }
@@ -37,7 +37,8 @@ impl Claim {
         Finding {
             id: self.id.into(),
             statement: self.statement.into(),
-            verdict: Verdict::Undetermined(format!("needs scenario {}", self.scenario)),
+            verdict: Verdict::Undetermined(format!("needs bench run {}", self.scenarios.join(" or "))),
+            because: String::new(),
             evidence: Vec::new(),
             definition: self.decision.into(),
             flips: self.flips.into(),
@@ -69,7 +70,7 @@ pub const CLAIMS: &[Claim] = &[
         flips: "restoring a running template is no boot by this definition; who calls loading its memory a boot keeps \
                 the claim",
         admissible: TCG_SLOW,
-        scenario: "boot-storm",
+        scenarios: &["boot-storm"],
         chart: Some("phases"),
     },
     Claim {
@@ -81,7 +82,7 @@ pub const CLAIMS: &[Claim] = &[
                    it is below",
         flips: "a service that needs long itself makes the share small: it is a statement about this workload",
         admissible: "a share below one half counts under any accelerator; one above only under hardware virtualization",
-        scenario: "boot-storm",
+        scenarios: &["boot-storm"],
         chart: Some("phases"),
     },
     Claim {
@@ -89,12 +90,13 @@ pub const CLAIMS: &[Claim] = &[
         statement: "boot storms of VMs stress the infrastructure",
         hypothesis: "what runs beside a storm is slowed down by it, and something waits",
         metric: "latency of a canary beside the storm as a multiple of that between storms; PSI",
-        decision: "supported where the whole 95 % interval of the canary's slowdown is above 1.1, refuted where it is \
-                   below and something waited for a CPU less than 10 % of the time",
+        decision: "supported where the whole 95 % interval of the canary's slowdown is above 1.1 at this storm size, \
+                   refuted where it is below and something waited for a CPU less than 10 % of the time, mixed where \
+                   only one of the two says so",
         flips: "few starts per core may not be felt where many are; the same slowdown by storms of containers would make \
                 it no matter of VMs",
         admissible: TCG_SLOW,
-        scenario: "boot-storm",
+        scenarios: &["boot-storm", "storm-sweep", "node-failure"],
         chart: Some("stress"),
     },
     Claim {
@@ -102,11 +104,12 @@ pub const CLAIMS: &[Claim] = &[
         statement: "containers have no boot time",
         hypothesis: "a container takes no longer to its first instruction than a bare process",
         metric: "start → ready of containers over process (Hodges–Lehmann over storms)",
-        decision: "refuted where the 95 % interval of the difference lies above 0, supported where it does not and is \
-                   below",
-        flips: "where boot means an operating system coming up (firmware, kernel, init), a container has none",
+        decision: "boot time is what start → ready takes beyond that of a bare process of the same program in the same \
+                   run: refuted where the 95 % interval of this difference lies above 0, supported where it lies below",
+        flips: "where boot means an operating system coming up (firmware, kernel, init), a container has none: no such \
+                phase is among its phases, and the claim holds",
         admissible: ANY_HOST,
-        scenario: "boot-storm",
+        scenarios: &["boot-storm"],
         chart: Some("ecdf"),
     },
     Claim {
@@ -118,7 +121,7 @@ pub const CLAIMS: &[Claim] = &[
         flips: "conversion of the format alone changes no byte of the disk's content: who calls that unchanged may see \
                 it refuted",
         admissible: "a cell that boots counts under any accelerator; one that times out only under hardware virtualization",
-        scenario: "portability",
+        scenarios: &["portability"],
         chart: None,
     },
     Claim {
@@ -129,7 +132,7 @@ pub const CLAIMS: &[Claim] = &[
         decision: "supported where all cells agree, mixed where some fail, with the reason of each",
         flips: "another processor architecture needs another image",
         admissible: ANY_HOST,
-        scenario: "portability",
+        scenarios: &["portability"],
         chart: None,
     },
     checks(
@@ -152,7 +155,7 @@ pub const CLAIMS: &[Claim] = &[
         decision: "supported where there are six, refuted where not",
         flips: "of the kernel of the article's time, without cgroup and time namespaces, six is right",
         admissible: ANY_HOST,
-        scenario: "isolation",
+        scenarios: &["isolation"],
         chart: None,
     },
     checks("ns-unaware", "what lives in one namespace does not know of the others"),
@@ -174,11 +177,12 @@ pub const CLAIMS: &[Claim] = &[
         statement: "a complete operating system in every VM costs memory that a container does not pay",
         hypothesis: "one more VM costs the host more memory than one more container of the same workload",
         metric: "slope of memory through growing numbers of instances, by every accounting method, KSM off and on",
-        decision: "supported where the VM's whole 95 % interval is above the container's, refuted where below",
+        decision: "the cost of one more is the slope of a line through growing numbers of the same workload: supported \
+                   where the VM's whole 95 % interval is above the container's, refuted where below",
         flips: "by private pages alone a restored VM pays only for what it changes; by virtual size every VM pays for \
                 all its RAM",
         admissible: TCG_SLOW,
-        scenario: "density",
+        scenarios: &["density"],
         chart: Some("footprint"),
     },
 ];
@@ -193,7 +197,7 @@ const fn checks(id: &'static str, statement: &'static str) -> Claim {
         decision: ALL_HOLD,
         flips: "a backend that leaves the mechanism out is another backend, not a refutation",
         admissible: CHECKS,
-        scenario: "isolation",
+        scenarios: &["isolation"],
         chart: None,
     }
 }
@@ -211,10 +215,10 @@ mod tests {
                 assert!(text.len() > 10, "{}: {text:?}", one.id);
             }
             assert!(
-                matches!(one.unjudged().verdict, Verdict::Undetermined(why) if why.contains("needs scenario"))
+                matches!(one.unjudged().verdict, Verdict::Undetermined(why) if why.contains("needs bench run"))
             );
         }
-        assert_eq!(claim("ns-six").map(|one| one.scenario), Some("isolation"));
+        assert_eq!(claim("ns-six").map(|one| one.scenarios), Some(&["isolation"][..]));
         assert_eq!(claim("ns-seven"), None);
     }
 }

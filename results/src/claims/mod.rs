@@ -4,6 +4,7 @@ mod boot_delays_service;
 mod boot_every_vm;
 mod catalogue;
 mod no_boot_time;
+mod ns_six;
 mod storm_stress;
 mod verdict;
 mod vm_density;
@@ -28,6 +29,9 @@ pub struct Finding {
     /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// What the verdict says in plain words; empty where it is undetermined, which says why itself.
+    #[serde(default)]
+    pub because: String,
     /// What it rests on, one sentence each.
     pub evidence: Vec<String>,
     /// The definition of the words the verdict was reached under.
@@ -36,16 +40,28 @@ pub struct Finding {
     pub flips: String,
 }
 
-/// Judges the claims that a boot storm touches.
+/// Judges the claims that the run's scenario can decide.
 pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, Storms>) -> Vec<Finding> {
     let accelerator = Accelerator::from_property(run.run.host.get("accelerator"));
-    vec![
-        no_boot_time::judge(summary),
-        boot_every_vm::judge(run, summary, storms),
-        boot_delays_service::judge(run.run.seed, storms, accelerator),
-        storm_stress::judge(run, summary, accelerator),
-        vm_density::judge(&summary.density, accelerator),
-    ]
+    let judged = |claim: &Claim| {
+        claim.scenarios.contains(&run.run.scenario.as_str()).then(|| match claim.id {
+            "no-boot-time" => Some(no_boot_time::judge(summary)),
+            "boot-every-vm" => Some(boot_every_vm::judge(run, summary, storms)),
+            "boot-delays-service" => Some(boot_delays_service::judge(run.run.seed, storms, accelerator)),
+            "storm-stress" => Some(storm_stress::judge(run, summary, accelerator)),
+            "vm-density" => Some(vm_density::judge(&summary.density, accelerator)),
+            "ns-six" => Some(ns_six::judge(&run.run)),
+            _ => None,
+        })?
+    };
+    CLAIMS.iter().filter_map(judged).collect()
+}
+
+/// A finding on a claim of the catalogue.
+fn found(id: &str, verdict: Verdict, because: &str, evidence: Vec<String>) -> Finding {
+    // The catalogue has it: a test says so.
+    let unjudged = claim(id).map(Claim::unjudged).unwrap_or_default();
+    Finding { verdict, because: because.into(), evidence, ..unjudged }
 }
 
 /// What several runs together say of a claim.

@@ -1,7 +1,7 @@
 //! “Containers have no boot time.” Decided by a container's start → ready over that of a bare
 //! process. No accelerator is involved, so the verdict is admissible on any host.
 
-use super::{Finding, Verdict, is_container};
+use super::{Finding, Verdict, found, is_container};
 use crate::statistics::Estimate;
 use crate::summary::{Metric, Summary};
 use crate::text::{duration, ratio};
@@ -26,22 +26,19 @@ pub(super) fn judge(summary: &Summary) -> Finding {
         evidence.push(sentence(&backend.backend, above, &metric.times_process));
         parts.push(part(above, metric.n_storms.min(floor_storms)));
     }
-    Finding {
-        id: "no-boot-time".into(),
-        statement: "containers have no boot time".into(),
-        verdict: match parts.is_empty() {
-            true => Verdict::Undetermined("no container got ready in this run".into()),
-            false => Verdict::combine(parts),
-        },
-        evidence,
-        definition: "boot time is whatever a container's start → ready takes beyond that of a bare process \
-                     of the same program in the same run; none means that the 95 % interval of this \
-                     difference does not lie above 0"
-            .into(),
-        flips: "where boot means an operating system coming up (firmware, kernel, init), a container has \
-                none: no such phase is among its phases, and the claim holds"
-            .into(),
-    }
+    let verdict = match parts.is_empty() {
+        true => Verdict::Undetermined("no container got ready in this run".into()),
+        false => Verdict::combine(parts),
+    };
+    let because = match &verdict {
+        Verdict::Refuted => "every container tried took longer to its first instruction than a bare process",
+        Verdict::Supported => "no container tried took longer to its first instruction than a bare process",
+        Verdict::Mixed => {
+            "some containers took longer than a bare process to their first instruction, others did not"
+        }
+        Verdict::Undetermined(_) => "",
+    };
+    found("no-boot-time", verdict, because, evidence)
 }
 
 fn part(above: &Estimate, storms: usize) -> Verdict {

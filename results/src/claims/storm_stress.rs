@@ -5,11 +5,14 @@
 //! VM costs more host CPU than it would, so stress by VMs is not admissible there, while its
 //! absence is.
 
-use super::{Accelerator, Finding, Verdict, is_vm};
+use std::collections::BTreeMap;
+
+use super::{Accelerator, Finding, Verdict, found, is_vm};
 use crate::folder::LoadedRun;
-use crate::statistics::{Bootstrap, storm_median};
-use crate::stress::{Measure, by_storm};
+use crate::statistics::{Bootstrap, Estimate, storm_median};
+use crate::stress::{Measure, by_storm, of_storm};
 use crate::summary::Summary;
+use crate::sweep;
 use crate::text::{percent, ratio};
 
 /// Slowdown of the canary from which on a storm counts as stress: 10 %.
@@ -24,77 +27,121 @@ fn boots(backend: &str) -> bool {
     is_vm(backend) && !matches!(backend, "vm:restore" | "vm:floor")
 }
 
+/// Storms of one backend that are alike.
+struct Alike<'a> {
+    backend: &'a str,
+    /// What they are, in words.
+    words: String,
+    /// The canary's slowdown and the share of waiting, one value a storm each.
+    slowdown: Vec<f64>,
+    waiting: Vec<f64>,
+}
+
 pub(super) fn judge(run: &LoadedRun, summary: &Summary, accelerator: Accelerator) -> Finding {
-    let slowdown = by_storm(run, Measure::CanarySlowdown);
-    let waiting = by_storm(run, Measure::PsiCpu);
-    let mut evidence = Vec::new();
-    let mut parts = Vec::new();
-    for backend in &summary.backends {
-        let name = backend.backend.as_str();
-        let Some(storms) = slowdown.get(name) else { continue };
+    let (mut evidence, mut parts) = (Vec::new(), Vec::new());
+    let estimate = |storms: &[f64]| {
         let samples: Vec<Vec<f64>> = storms.iter().map(|value| vec![*value]).collect();
-        let estimate = storm_median(&samples, &mut Bootstrap::new(run.run.seed));
-        let psi = waiting.get(name).and_then(|storms| {
-            let samples: Vec<Vec<f64>> = storms.iter().map(|value| vec![*value]).collect();
-            storm_median(&samples, &mut Bootstrap::new(run.run.seed)).value
-        });
-        let Some(value) = estimate.value else { continue };
-        let interval = match (estimate.low, estimate.high) {
+        storm_median(&samples, &mut Bootstrap::new(run.run.seed))
+    };
+    let all = if run.run.scenario == sweep::SCENARIO { by_size(run) } else { by_backend(run, summary) };
+    for alike in &all {
+        let slowdown = estimate(&alike.slowdown);
+        let Some(value) = slowdown.value else { continue };
+        let interval = match (slowdown.low, slowdown.high) {
             (Some(low), Some(high)) => format!(" (95 % interval {} to {})", ratio(low), ratio(high)),
             _ => String::new(),
         };
-        let waited = psi.is_none_or(|share| share >= WAITING_FLOOR);
-        let psi = psi.map(|share| format!("; {} of the time something waited for a CPU", percent(share)));
+        let psi = estimate(&alike.waiting).value;
         evidence.push(format!(
-            "{name}: the canary took {} as long{interval}, {} storms{}",
+            "{}: the canary took {} as long{interval}, {} storms{}",
+            alike.words,
             ratio(value),
-            storms.len(),
-            psi.unwrap_or_default()
+            alike.slowdown.len(),
+            psi.map(|share| format!("; {} of the time something waited for a CPU", percent(share)))
+                .unwrap_or_default()
         ));
-        if boots(name) {
-            parts.push(match (estimate.low, estimate.high) {
-                _ if storms.len() < FEWEST_STORMS => Verdict::Undetermined(format!(
-                    "{FEWEST_STORMS} storms of VMs are needed, there are {}",
-                    storms.len()
-                )),
-                (Some(low), _) if low > FLOOR => accelerator.admit_against_vms(Verdict::Supported),
-                (_, Some(high)) if high < FLOOR && !waited => Verdict::Refuted,
-                (_, Some(high)) if high < FLOOR => accelerator.admit_against_vms(Verdict::Mixed),
-                _ => Verdict::Undetermined(
-                    "the interval of the canary's slowdown includes the floor: more storms".into(),
-                ),
-            });
+        if boots(alike.backend) {
+            let waited = psi.is_none_or(|share| share >= WAITING_FLOOR);
+            parts.push(part(&slowdown, alike.slowdown.len(), waited, accelerator));
         }
     }
-    let arrival = run.run.plan.get("arrival").and_then(serde_json::Value::as_str);
-    let instances = run.run.plan.get("instances").and_then(serde_json::Value::as_u64);
+    let plan = |key: &str| run.run.plan.get(key);
+    let arrival = plan("arrival").and_then(serde_json::Value::as_str);
+    let instances = plan("instances").and_then(serde_json::Value::as_u64);
     let cores = run.run.host.get("cores").and_then(serde_json::Value::as_u64);
     if let (Some(instances), Some(cores @ 1..)) = (instances, cores) {
         evidence.push(format!("{:.1} starts per core in a storm", instances as f64 / cores as f64));
     }
-    Finding {
-        id: "storm-stress".into(),
-        statement: "boot storms of VMs stress the infrastructure".into(),
-        verdict: match parts.is_empty() {
-            // Whatever one boot after the other does to its neighbours, it is no storm.
-            _ if arrival == Some("serial") => {
-                Verdict::Undetermined("these VMs were started one after the other, which is no storm".into())
-            }
-            true => Verdict::Undetermined("no canary beside a storm of booting VMs in this run".into()),
-            false => Verdict::combine(parts),
-        },
-        evidence,
-        definition: format!(
-            "stress means that the median latency of the canary's task during the storms is above {} of \
-             that between storms, with its whole 95 % interval, at this storm size; no stress means that it is \
-             below and that something waited for a CPU less than {} of the time (mixed where only one says so)",
-            ratio(FLOOR),
-            percent(WAITING_FLOOR)
+    let verdict = match parts.is_empty() {
+        // Whatever one boot after the other does to its neighbours, it is no storm.
+        _ if arrival == Some("serial") => {
+            Verdict::Undetermined("these VMs were started one after the other, which is no storm".into())
+        }
+        true => Verdict::Undetermined("no canary beside a storm of booting VMs in this run".into()),
+        false => Verdict::combine(parts),
+    };
+    let because = match &verdict {
+        Verdict::Supported => "a small task beside a storm of booting VMs took longer than in quiet times",
+        Verdict::Refuted => {
+            "neither a small task beside storms of booting VMs nor the kernel's account of waiting felt them"
+        }
+        Verdict::Mixed => {
+            "one of the two witnesses, a small task and the kernel's account of waiting, felt the storms"
+        }
+        Verdict::Undetermined(_) => "",
+    };
+    found("storm-stress", verdict, because, evidence)
+}
+
+fn part(slowdown: &Estimate, storms: usize, waited: bool, accelerator: Accelerator) -> Verdict {
+    match (slowdown.low, slowdown.high) {
+        _ if storms < FEWEST_STORMS => {
+            Verdict::Undetermined(format!("{FEWEST_STORMS} storms of VMs are needed, there are {storms}"))
+        }
+        (Some(low), _) if low > FLOOR => accelerator.admit_against_vms(Verdict::Supported),
+        (_, Some(high)) if high < FLOOR && !waited => Verdict::Refuted,
+        (_, Some(high)) if high < FLOOR => accelerator.admit_against_vms(Verdict::Mixed),
+        _ => Verdict::Undetermined(
+            "the interval of the canary's slowdown includes the floor: more storms".into(),
         ),
-        flips: "few starts per core may not be felt where many are: a sweep of the storm size decides, and \
-                the same slowdown by storms of containers would make it no matter of VMs"
-            .into(),
     }
+}
+
+fn by_backend<'a>(run: &'a LoadedRun, summary: &'a Summary) -> Vec<Alike<'a>> {
+    let slowdown = by_storm(run, Measure::CanarySlowdown);
+    let waiting = by_storm(run, Measure::PsiCpu);
+    let of = |all: &BTreeMap<&str, Vec<f64>>, name: &str| all.get(name).cloned().unwrap_or_default();
+    let names = summary.backends.iter().map(|backend| backend.backend.as_str());
+    names
+        .map(|name| Alike {
+            backend: name,
+            words: name.to_owned(),
+            slowdown: of(&slowdown, name),
+            waiting: of(&waiting, name),
+        })
+        .collect()
+}
+
+/// The storms of a sweep, each size for itself: one that is felt and one that is not are no average.
+fn by_size(run: &LoadedRun) -> Vec<Alike<'_>> {
+    let mut sizes: BTreeMap<(&str, u32, u32), Vec<u32>> = BTreeMap::new();
+    for storm in run.storms.iter().filter(|storm| !storm.warmup && storm.arrival != "serial") {
+        let key = (storm.backend.as_str(), storm.instances, storm.cores.max(1));
+        sizes.entry(key).or_default().push(storm.storm);
+    }
+    sizes
+        .into_iter()
+        .map(|((backend, instances, cores), storms)| {
+            let of = |measure| storms.iter().filter_map(|storm| of_storm(run, measure, *storm)).collect();
+            let per_core = f64::from(instances) / f64::from(cores);
+            Alike {
+                backend,
+                words: format!("{backend}, {per_core:.1} starts per core"),
+                slowdown: of(Measure::CanarySlowdown),
+                waiting: of(Measure::PsiCpu),
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -147,6 +194,37 @@ mod tests {
         assert_eq!(verdict("vm:direct", "burst", 2.0, 0.9), Verdict::Supported);
         assert_eq!(verdict("vm:direct", "burst", 1.0, 0.0), Verdict::Refuted);
         assert_eq!(verdict("vm:direct", "burst", 1.0, 0.9), Verdict::Mixed);
+    }
+
+    #[test]
+    fn sizes_of_a_sweep_are_judged_each_for_itself() {
+        let row = |storm: u32, instances| crate::record::Storm {
+            storm,
+            backend: "vm:direct".into(),
+            warmup: false,
+            instances,
+            arrival: "burst".into(),
+            cores: 2,
+            images: "shared".into(),
+            began_ns: 0,
+            ended_ns: 1,
+        };
+        let sample = |storm: Option<u32>, canary: f64| HostSample {
+            storm,
+            canary_p50_ns: Some((canary * 1e6) as u64),
+            psi_cpu_some_ratio: Some(0.0),
+            ..HostSample::default()
+        };
+        let storms: Vec<_> = (0..12).map(|storm| row(storm, if storm < 6 { 2 } else { 32 })).collect();
+        let mut host = vec![sample(None, 1.0)];
+        host.extend((0..12).map(|storm| sample(Some(storm), if storm < 6 { 1.0 } else { 3.0 })));
+        let run = Run { backends: vec!["vm:direct".into()], ..Run::new("x", sweep::SCENARIO) };
+        let loaded = LoadedRun { host, storms, ..LoadedRun::without_rows(run) };
+        let finding = judge(&loaded, &summarize(&loaded), Accelerator::Hardware);
+        assert_eq!(finding.verdict, Verdict::Mixed, "{finding:?}");
+        assert!(
+            finding.evidence.iter().any(|one| one.contains("16.0 starts per core") && one.contains("3.00×"))
+        );
     }
 
     #[test]

@@ -33,11 +33,15 @@ impl Verdict {
         }
     }
 
+    /// Whether it says anything of the claim.
+    pub fn tells(&self) -> bool {
+        !matches!(self, Verdict::Undetermined(_))
+    }
+
     /// One verdict from those on the parts: agreement keeps it, disagreement is `mixed`, and
     /// parts that cannot tell count only where none can.
     pub fn combine(parts: Vec<Verdict>) -> Verdict {
-        let told: Vec<&Verdict> =
-            parts.iter().filter(|part| !matches!(part, Verdict::Undetermined(_))).collect();
+        let told: Vec<&Verdict> = parts.iter().filter(|part| part.tells()).collect();
         match told.first() {
             Some(first) if told.iter().all(|verdict| verdict == first) => (*first).clone(),
             Some(_) => Verdict::Mixed,

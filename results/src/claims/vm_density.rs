@@ -2,7 +2,7 @@
 //! costs. A VM that costs *less* is admissible under any accelerator; one that costs more is not
 //! under TCG, whose translated code is memory that hardware virtualization does not need.
 
-use super::{Accelerator, Finding, Verdict, is_container, is_vm};
+use super::{Accelerator, Finding, Verdict, found, is_container, is_vm};
 use crate::density::{BackendDensity, Method};
 use crate::statistics::Estimate;
 use crate::text::size;
@@ -30,26 +30,23 @@ pub(super) fn judge(all: &[BackendDensity], accelerator: Accelerator) -> Finding
             parts.push(part(of_vm, of_container, accelerator));
         }
     }
-    Finding {
-        id: "vm-density".into(),
-        statement: "a complete operating system in every VM costs memory that a container does not pay"
-            .into(),
-        verdict: match parts.is_empty() {
-            true => Verdict::Undetermined(
-                "no VM and container were grown side by side (bench run density)".into(),
-            ),
-            false => Verdict::combine(parts),
-        },
-        evidence,
-        definition:
-            "the cost of one more instance is the slope of a line through growing numbers of the same \
-                     workload; a VM costs more where its 95 % interval lies above that of the container"
-                .into(),
-        flips:
-            "by private pages alone, a VM restored from a template pays only for what it changes; by virtual \
-                size every VM pays for all its RAM, touched or not"
-                .into(),
-    }
+    let verdict = match parts.is_empty() {
+        true => {
+            Verdict::Undetermined("no VM and container were grown side by side (bench run density)".into())
+        }
+        false => Verdict::combine(parts),
+    };
+    let because = match &verdict {
+        Verdict::Supported => {
+            "one more VM costs the host more memory than one more container of the same workload"
+        }
+        Verdict::Refuted => {
+            "one more VM costs the host less memory than one more container of the same workload"
+        }
+        Verdict::Mixed => "some VMs cost more memory than some containers of the same workload, others less",
+        Verdict::Undetermined(_) => "",
+    };
+    found("vm-density", verdict, because, evidence)
 }
 
 fn part(vm: &Estimate, container: &Estimate, accelerator: Accelerator) -> Verdict {

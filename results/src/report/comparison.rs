@@ -20,7 +20,7 @@ pub fn comparison(comparison: &Comparison) -> Result<String, Error> {
         escape(&side(&comparison.base)),
         escape(&side(&comparison.head))
     );
-    let charts: String = chart::changes(comparison)?.iter().map(figure).collect();
+    let charts: String = chart::changes(comparison)?.iter().map(|chart| figure(chart, "")).collect();
     let ignored: Vec<String> = comparison
         .ignored
         .iter()
@@ -36,12 +36,12 @@ pub fn comparison(comparison: &Comparison) -> Result<String, Error> {
         unit = comparison.unit.plural().trim_end_matches('s')
     );
     let sections = [
-        Section { id: "verdicts", title: "Verdicts", html: verdicts(comparison) },
-        Section { id: "charts", title: "Changes", html: charts },
-        Section { id: "ignored", title: "Not judged", html: list(&ignored) },
-        Section { id: "notes", title: "Notes", html: list(&comparison.notes) },
-        Section { id: "method", title: "Method", html: method },
-        Section { id: "values", title: "Values", html: comparison.changes.iter().map(values).collect() },
+        Section::new("verdicts", "Verdicts", verdicts(comparison)),
+        Section::new("charts", "Changes", charts),
+        Section::new("ignored", "Not judged", list(&ignored)),
+        Section::new("notes", "Notes", list(&comparison.notes)),
+        Section::new("method", "Method", method),
+        Section::new("values", "Values", comparison.changes.iter().map(values).collect()),
     ];
     Ok(page(&title, &head, &sections))
 }

@@ -3,11 +3,15 @@
 
 mod claims;
 mod comparison;
+mod dossier;
 mod page;
 mod recovery;
 mod sweep;
 
 pub use comparison::comparison;
+pub use dossier::dossier;
+
+use std::collections::BTreeMap;
 
 use crate::chart::Chart;
 use crate::density;
@@ -23,25 +27,21 @@ const MEMORY_CHARTS: [&str; 3] = ["density", "footprint", "merging"];
 pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
     let (memory, storms): (Vec<&Chart>, Vec<&Chart>) =
         charts.iter().partition(|chart| MEMORY_CHARTS.contains(&chart.name));
-    let figures = |charts: &[&Chart]| charts.iter().map(|chart| figure(chart)).collect::<String>();
+    let figures = |charts: &[&Chart]| charts.iter().map(|chart| figure(chart, "")).collect::<String>();
     let sections = [
-        Section { id: "claims", title: "Findings", html: claims::glance(&summary.claims, charts) },
-        Section { id: "warnings", title: "Warnings", html: list(&summary.warnings) },
-        Section {
-            id: "storms",
-            title: "Storms",
-            html: results(summary) + &figures(&storms) + &of_storms(summary),
-        },
-        Section { id: "sizes", title: "Storms by size", html: sweep::sweep(summary) },
-        Section { id: "recovery", title: "After a failure", html: recovery::recoveries(summary) },
-        Section { id: "memory", title: "Memory", html: memory_table(summary) + &figures(&memory) },
-        Section { id: "evidence", title: "Evidence", html: claims::evidence(&summary.claims) },
-        Section { id: "errors", title: "Errors", html: errors(summary) },
-        Section { id: "method", title: "Method", html: METHOD.into() },
-        Section { id: "self-test", title: "Self-test", html: properties(run.run.self_test.iter()) },
-        Section { id: "host", title: "Host", html: properties(run.run.host.iter()) },
-        Section { id: "data", title: "Raw data", html: data(run) },
-        Section { id: "repeat", title: "How to repeat it", html: repeat(run) },
+        Section::new("claims", "Findings", claims::glance(&summary.claims, charts)),
+        Section::new("warnings", "Warnings", list(&summary.warnings)),
+        Section::new("storms", "Storms", results(summary) + &figures(&storms) + &of_storms(summary)),
+        Section::new("sizes", "Storms by size", sweep::sweep(summary)),
+        Section::new("recovery", "After a failure", recovery::recoveries(summary)),
+        Section::new("memory", "Memory", memory_table(summary) + &figures(&memory)),
+        Section::new("evidence", "Evidence", claims::evidence(&summary.claims)),
+        Section::new("errors", "Errors", errors(summary)),
+        Section::new("method", "Method", METHOD.into()),
+        Section::new("self-test", "Self-test", properties(run.run.self_test.iter())),
+        Section::new("host", "Host", properties(run.run.host.iter())),
+        Section::new("data", "Raw data", data(run)),
+        Section::new("repeat", "How to repeat it", repeat(&run.run.argv, run.run.seed, &run.run.versions)),
     ];
     page(&format!("{} {}", summary.scenario, run.run.began_at), &head(run, summary), &sections)
 }
@@ -49,18 +49,32 @@ pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
 /// The page of a run without its charts and rows.
 pub fn figures(summary: &Summary, began_at: &str) -> String {
     let sections = [
-        Section { id: "claims", title: "Findings", html: claims::glance(&summary.claims, &[]) },
-        Section { id: "warnings", title: "Warnings", html: list(&summary.warnings) },
-        Section { id: "storms", title: "Storms", html: results(summary) + &of_storms(summary) },
-        Section { id: "sizes", title: "Storms by size", html: sweep::sweep(summary) },
-        Section { id: "recovery", title: "After a failure", html: recovery::recoveries(summary) },
-        Section { id: "memory", title: "Memory", html: memory_table(summary) },
-        Section { id: "evidence", title: "Evidence", html: claims::evidence(&summary.claims) },
-        Section { id: "errors", title: "Errors", html: errors(summary) },
-        Section { id: "method", title: "Method", html: METHOD.into() },
+        Section::new("claims", "Findings", claims::glance(&summary.claims, &[])),
+        Section::new("warnings", "Warnings", list(&summary.warnings)),
+        Section::new("storms", "Storms", results(summary) + &of_storms(summary)),
+        Section::new("sizes", "Storms by size", sweep::sweep(summary)),
+        Section::new("recovery", "After a failure", recovery::recoveries(summary)),
+        Section::new("memory", "Memory", memory_table(summary)),
+        Section::new("evidence", "Evidence", claims::evidence(&summary.claims)),
+        Section::new("errors", "Errors", errors(summary)),
+        Section::new("method", "Method", METHOD.into()),
     ];
     let head = format!("<h1>{}</h1>\n<p class=\"dim\">{}</p>\n", escape(&summary.scenario), escape(began_at));
     page(&format!("{} {began_at}", summary.scenario), &head, &sections)
+}
+
+/// Tables and pictures of a run, as a part of another page.
+fn body(summary: &Summary, charts: &[Chart], within: &str) -> String {
+    let figures: String = charts.iter().map(|chart| figure(chart, within)).collect();
+    let tables = [
+        results(summary),
+        sweep::sweep(summary),
+        recovery::recoveries(summary),
+        memory_table(summary),
+        list(&summary.warnings),
+        errors(summary),
+    ];
+    tables.concat() + &figures
 }
 
 /// How the figures were computed; `bench explain` has the details.
@@ -72,7 +86,8 @@ then instances. Percentiles are over attempts and given where their number suppo
 72). Attempts that failed or timed out rank above all others and are never dropped; outliers are labelled, never \
 dropped. <code>bench explain METRIC</code> tells how each figure is computed.</p>\n";
 
-fn head(run: &LoadedRun, summary: &Summary) -> String {
+/// The host in a line.
+fn host_line(run: &LoadedRun) -> String {
     let text = |key: &str| run.run.host.get(key).filter(|value| !value.is_null()).map(plain);
     let host: Vec<String> =
         [("cpu_model", ""), ("cores", " cores"), ("kernel", "Linux"), ("accelerator", "accelerator")]
@@ -85,6 +100,10 @@ fn head(run: &LoadedRun, summary: &Summary) -> String {
                 })
             })
             .collect();
+    if host.is_empty() { "a host that is not described".to_owned() } else { host.join(", ") }
+}
+
+fn head(run: &LoadedRun, summary: &Summary) -> String {
     let backends: Vec<String> = summary
         .backends
         .iter()
@@ -94,7 +113,7 @@ fn head(run: &LoadedRun, summary: &Summary) -> String {
         "<h1>{}</h1>\n<p>{}.</p>\n<p class=\"dim\">On {}; begun {}. Run {}, seed {}.</p>\n",
         escape(&summary.scenario),
         escape(&backends.join(", ")),
-        escape(&if host.is_empty() { "a host that is not described".to_owned() } else { host.join(", ") }),
+        escape(&host_line(run)),
         escape(&run.run.began_at),
         escape(&run.run.id),
         run.run.seed
@@ -212,14 +231,12 @@ fn data(run: &LoadedRun) -> String {
     if items.is_empty() { items } else { format!("<ul>{items}</ul>\n") }
 }
 
-fn repeat(run: &LoadedRun) -> String {
-    let argv: Vec<String> = run.run.argv.iter().map(|word| quoted(word)).collect();
-    let versions: Vec<String> =
-        run.run.versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
+fn repeat(argv: &[String], seed: u64, versions: &BTreeMap<String, String>) -> String {
+    let argv: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
+    let versions: Vec<String> = versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
     format!(
-        "<pre>{}</pre>\n<p class=\"dim\">With seed {}; {}.</p>\n",
+        "<pre>{}</pre>\n<p class=\"dim\">With seed {seed}; {}.</p>\n",
         escape(&argv.join(" ")),
-        run.run.seed,
         escape(&versions.join(", "))
     )
 }

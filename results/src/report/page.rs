@@ -12,21 +12,29 @@ const SCRIPT_HASH: &str = "sha256-Hv1k9jlm20aTiVBm0OGItVTpNuLa4Jt61SyEVN2iN9E=";
 /// A section of the page.
 pub(super) struct Section {
     /// What links point to.
-    pub(super) id: &'static str,
+    pub(super) id: String,
     /// Its heading.
-    pub(super) title: &'static str,
+    pub(super) title: String,
     /// HTML; a section without any is left out.
     pub(super) html: String,
+}
+
+impl Section {
+    pub(super) fn new(id: &str, title: &str, html: String) -> Section {
+        Section { id: id.into(), title: title.into(), html }
+    }
 }
 
 /// A whole page; `head` is HTML above the first section.
 pub(super) fn page(title: &str, head: &str, sections: &[Section]) -> String {
     let there = || sections.iter().filter(|section| !section.html.is_empty());
-    let links: String =
-        there().map(|section| format!("<a href=\"#{}\">{}</a> ", section.id, section.title)).collect();
+    let links: String = there()
+        .map(|section| format!("<a href=\"#{}\">{}</a> ", section.id, escape(&section.title)))
+        .collect();
     let body: String = there()
         .map(|section| {
-            format!("<section id=\"{}\"><h2>{}</h2>\n{}</section>\n", section.id, section.title, section.html)
+            let title = escape(&section.title);
+            format!("<section id=\"{}\"><h2>{title}</h2>\n{}</section>\n", section.id, section.html)
         })
         .collect();
     format!(
@@ -63,10 +71,10 @@ pub(super) fn details(summary: &str, html: &str) -> String {
     format!("<details><summary>{}</summary>\n{html}</details>\n", escape(summary))
 }
 
-/// A picture with its caption.
-pub(super) fn figure(chart: &crate::chart::Chart) -> String {
+/// A picture with its caption; `within` tells apart what several runs on a page have.
+pub(super) fn figure(chart: &crate::chart::Chart, within: &str) -> String {
     format!(
-        "<figure id=\"chart-{}\">{}<figcaption>{}</figcaption></figure>\n",
+        "<figure id=\"chart-{within}{}\">{}<figcaption>{}</figcaption></figure>\n",
         chart.name,
         chart.svg,
         escape(&chart.caption)
