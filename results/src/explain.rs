@@ -22,14 +22,14 @@ pub fn explain(name: &str) -> Option<String> {
     if let Some(claim) = crate::claims::claim(name) {
         let chart = claim.chart.map(|chart| format!("\nchart        charts/{chart}.svg")).unwrap_or_default();
         return Some(format!(
-            "{name}: “{}”\n\nhypothesis   {}\nmeasured     {}\ndecided      {}\nflips        {}\nevidence     {}\nscenarios    {}{chart}",
+            "{name}: “{}”\n\nhypothesis   {}\nmeasured     {}\ndecided      {}\nflips        {}\nevidence     {}\nscenarios    bench run {}{chart}",
             claim.statement,
             claim.hypothesis,
             claim.metric,
             claim.decision,
             claim.flips,
             claim.admissible,
-            claim.scenarios.join(", ")
+            claim.scenarios.join(", bench run ")
         ));
     }
     if let Some(method) = Method::ALL.into_iter().find(|method| method_name(*method).as_deref() == Some(name))

@@ -95,9 +95,8 @@ pub fn report(path: &Path, out: &mut impl Write) -> Result<u8, Failure> {
     for part in loaded.dossier.parts.iter().filter(|part| !part.reason.is_empty()) {
         writeln!(out, "left out: {} ({})", part.name, part.reason)?;
     }
-    let count = |word: &str| {
-        loaded.decisions.claims.iter().filter(|one| one.finding.verdict.word() == word).count()
-    };
+    let count =
+        |word: &str| loaded.decisions.claims.iter().filter(|one| one.finding.verdict.word() == word).count();
     let counts = [Verdict::Supported, Verdict::Refuted, Verdict::Mixed, Verdict::default()]
         .map(|verdict| format!("{} {}", count(verdict.word()), verdict.word()));
     writeln!(out, "{}", counts.join(", "))?;
@@ -132,7 +131,9 @@ fn settle(
         plan.map_err(|error| Failure::Usage(format!("{}: {error}", part.name)))
     };
     let settled = plan(changes.clone())?;
-    let Some(chosen) = settings.on.as_ref().filter(|_| settings.is_flag("on")) else { return Ok(Ok(settled)) };
+    let Some(chosen) = settings.on.as_ref().filter(|_| settings.is_flag("on")) else {
+        return Ok(Ok(settled));
+    };
     let on = within(&settled.launch().on, chosen);
     if on.is_empty() {
         return Ok(Err(format!("none of its backends ({}) is chosen", settled.launch().on.join(", "))));
@@ -227,9 +228,8 @@ mod tests {
     #[test]
     fn a_part_keeps_those_of_its_backends_that_are_chosen() {
         let part = ["process", "oci", "vm:direct", "vm:restore"].map(str::to_owned);
-        let chosen = |names: &[&str]| {
-            within(&part, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
-        };
+        let chosen =
+            |names: &[&str]| within(&part, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(chosen(&["vm"]), ["vm:direct", "vm:restore"]);
         assert_eq!(chosen(&["vm:restore", "process"]), ["process", "vm:restore"]);
         assert_eq!(chosen(&["oci:runc", "oci:crun"]), ["oci:runc", "oci:crun"]);

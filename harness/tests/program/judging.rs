@@ -131,6 +131,40 @@ fn the_same_twice_raises_no_alarm_and_proposes_floors_that_can_be_used() {
     assert!(report.out.ends_with("# EOF\n"), "{report:?}");
 }
 
+/// The claims' runs themselves need minutes; here it is what is around them.
+#[test]
+fn the_claims_runs_are_planned_and_their_dossier_is_reported() {
+    let planned = say("run claims --quick --dry-run");
+    assert_eq!(planned.code, Some(0), "{planned:?}");
+    for part in ["serial", "burst", "clones", "density", "drill"] {
+        assert!(planned.out.lines().any(|line| line.starts_with(part)), "{part}: {planned:?}");
+    }
+    let some = say("run claims --on process --dry-run");
+    assert!(some.out.contains("left out: none of its backends (vm:full)"), "{some:?}");
+    let sized = say("run claims --instances 3");
+    assert!(sized.code == Some(2) && sized.err.contains("--instances does not go"), "{sized:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let run = said(
+        bench(home)
+            .args(words("run boot-storm --on fake:ready=2ms --storms 5 --out bench-results/d/01-burst"))
+            .args(words(SHORT)),
+    );
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let part = |name: &str, reason: &str| serde_json::json!({"name": name, "scenario": "boot-storm", "question": "?", "reason": reason});
+    let dossier = serde_json::json!({"schema_version": 1, "id": "d", "began_at": "2026", "argv": ["bench"],
+        "parts": [part("01-burst", ""), part("02-clones", "no mmdebstrap")], "complete": true});
+    std::fs::write(home.join("bench-results/d/dossier.json"), dossier.to_string()).unwrap();
+    let report = said(bench(home).args(["report", "bench-results/d"]));
+    assert_eq!(report.code, Some(0), "{report:?}");
+    assert!(report.out.contains("left out: 02-clones (no mmdebstrap)"), "{report:?}");
+    assert!(report.out.contains("0 supported, 0 refuted, 0 mixed, 25 undetermined"), "{report:?}");
+    assert!(home.join("bench-results/d/claims.json").exists());
+    let claims = said(bench(home).arg("claims"));
+    assert!(claims.code == Some(0) && claims.out.contains("from bench-results/d"), "{claims:?}");
+}
+
 #[test]
 fn wrong_usage_is_answered_with_the_nearest() {
     for (arguments, nearest) in [
@@ -170,5 +204,5 @@ fn everything_is_explained_and_shells_and_man_are_served() {
     let man = say("man");
     assert!(man.out.contains(".TH bench 1") && man.out.contains("BENCH AB"), "{man:?}");
     let claims = say("claims");
-    assert!(claims.out.contains("needs scenario isolation"), "{claims:?}");
+    assert!(claims.out.contains("needs bench run isolation"), "{claims:?}");
 }
