@@ -132,7 +132,7 @@ setup_disks() {
 # the tests of complete virtual machines boot. Made as root: its files belong to several users.
 setup_system() {
     local cache="${XDG_CACHE_HOME:-$HOME/.cache}/bench/test-system" kernel components work
-    [ ! -e "$cache/rootfs/usr/bin/redis-server" ] || return 0
+    [ ! -e "$cache/rootfs/usr/bin/redis-server" ] || [ ! -e "$cache/rootfs/usr/sbin/nginx" ] || return 0
     [ "$(id -u)" = 0 ] || return 1
     install_packages mmdebstrap=mmdebstrap
     case $(. /etc/os-release && echo "$ID") in
@@ -146,9 +146,9 @@ setup_system() {
     say "making a system for the tests of complete virtual machines"
     # Reachable from outside: Debian's own configuration listens on loopback only.
     if mmdebstrap --quiet --variant=minbase --components="$components" \
-        --include="systemd-sysv,udev,initramfs-tools,$kernel,redis-server" \
+        --include="systemd-sysv,udev,initramfs-tools,$kernel,redis-server,nginx-light" \
         --customize-hook='sed -i "s/^bind .*/bind 0.0.0.0/; s/^protected-mode yes/protected-mode no/" "$1/etc/redis/redis.conf"' \
-        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/rootfs" >&2 && mv "$work/rootfs" "$cache/rootfs"
+        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/rootfs" >&2 && rm -rf "$cache/rootfs" && mv "$work/rootfs" "$cache/rootfs"
     then rm -rf "$work"; else rm -rf "$work"; return 1; fi
 }
 

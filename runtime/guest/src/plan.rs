@@ -92,6 +92,9 @@ pub struct Plan {
     /// Working directory of a command; empty = `/`.
     #[serde(default)]
     pub working_directory: String,
+    /// The image is the first disk, not the initramfs this program came in (PID 1 of a VM only).
+    #[serde(default)]
+    pub root_disk: bool,
     /// A listening TCP socket was passed as descriptor 4; without it the guest makes its own.
     #[serde(default)]
     pub inherited_listener: bool,
@@ -111,6 +114,7 @@ impl Plan {
             workload,
             environment: Vec::new(),
             working_directory: String::new(),
+            root_disk: false,
             inherited_listener: false,
             address: None,
             template: false,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use guest::Plan;
 use sha2::{Digest, Sha256};
 
+use super::disk::RootDisk;
 use super::kernel::Kernel;
 use super::options::{Accel, Machine, Options};
 use super::recipe::{Boot, network_drivers};
@@ -20,6 +21,8 @@ pub(super) struct BootFiles {
     plain: Initramfs,
     /// With the drivers of a network; a kernel without modules is no obstacle to other workloads.
     networked: Result<Initramfs, String>,
+    /// The image, where it is too large for the initramfs.
+    pub(super) root: Option<RootDisk>,
     tsc_khz: Option<u64>,
 }
 
@@ -35,7 +38,7 @@ pub(super) struct Paths {
 }
 
 impl BootFiles {
-    /// Finds and unpacks the kernel, builds the initramfs with the image's files.
+    /// Finds and unpacks the kernel, builds the initramfs with the image's files or their disk.
     pub(super) fn prepare(
         context: &RunContext,
         options: &Options,
@@ -43,11 +46,27 @@ impl BootFiles {
     ) -> Result<BootFiles, Error> {
         let cache_dir = &context.cache_dir;
         let kernel = kernel::load(&kernel::find(options.kernel.as_deref(), cache_dir)?, cache_dir)?;
-        let archive = |drivers: &[&str]| Initramfs::cached(image, &kernel, drivers, cache_dir);
-        let plain = archive(&[])?;
-        let networked = archive(&network_drivers(options.machine)).map_err(|error| error.to_string());
+        let root = RootDisk::of_large(image, cache_dir)?;
+        let (files, drivers) = match &root {
+            None => (image.rootfs.as_deref(), Vec::new()),
+            Some(_) => (None, RootDisk::drivers(options.machine).to_vec()),
+        };
+        let archive = |drivers: &[&str]| Initramfs::cached(files, &kernel, drivers, cache_dir);
+        let plain = archive(&drivers)?;
+        let with_network = [&drivers[..], &network_drivers(options.machine)].concat();
+        let networked = archive(&with_network).map_err(|error| error.to_string());
         let kernel_file = file::open_for_machine(&kernel.file)?;
-        Ok(BootFiles { kernel, kernel_file, plain, networked, tsc_khz: command_line::tsc_khz() })
+        Ok(BootFiles { kernel, kernel_file, plain, networked, root, tsc_khz: command_line::tsc_khz() })
+    }
+
+    /// The image's own disk as a file of a machine, where it has one.
+    pub(super) fn disk(&self) -> Option<BorrowedFd<'_>> {
+        self.root.as_ref().map(RootDisk::file)
+    }
+
+    /// For the record.
+    pub(super) fn described_root(&self) -> &'static str {
+        if self.root.is_some() { "read-only ext4 disk, tmpfs above" } else { "initramfs" }
     }
 
     /// The files a machine is given, in the order of [`Paths::inherited`].
@@ -67,6 +86,7 @@ impl BootFiles {
 
     /// The kernel's command line.
     pub(super) fn command_line(&self, accel: Accel, plan: &Plan) -> String {
+        let plan = Plan { root_disk: self.root.is_some(), ..plan.clone() };
         command_line::of_guest(accel, self.tsc_khz, &plan.to_word())
     }
 
@@ -95,12 +115,12 @@ impl Paths {
 impl Initramfs {
     /// The initramfs in the cache, named by its digest.
     fn cached(
-        image: &Image,
+        files: Option<&Path>,
         kernel: &Kernel,
         drivers: &[&str],
         cache_dir: &Path,
     ) -> Result<Initramfs, Error> {
-        let archive = initramfs::build(image.rootfs.as_deref(), kernel.modules.as_deref(), drivers)?;
+        let archive = initramfs::build(files, kernel.modules.as_deref(), drivers)?;
         let path = cache_dir.join("initramfs").join(format!("{:x}", Sha256::digest(&archive)));
         if !path.exists() {
             super::store(&path, &archive)?;

@@ -35,6 +35,7 @@ fn floor_machine(trial: &Trial) -> Option<(Vm, Started)> {
         vcpus: 1,
         boot: Boot::Kernel { kernel: Path::new(&recipe::file_path(0)), initramfs: None, command_line: "" },
         network: None,
+        root_disk: None,
         further: &[],
     });
     let payload = floor::payload().expect("payload");
@@ -135,6 +136,7 @@ fn a_guest_without_init_resets_its_machine_and_says_so() {
         vcpus,
         boot: Paths::inherited().boot(&files.command_line(Accel::Tcg, &Plan::new(Workload::Ready))),
         network: None,
+        root_disk: None,
         further: &[],
     });
     let (_vm, mut told) =

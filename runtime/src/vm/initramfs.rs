@@ -72,10 +72,13 @@ fn parse_dependencies(text: &str) -> Dependencies {
         .collect()
 }
 
+/// Where the modules are that a guest may need.
+const SCANNED: [&str; 3] = ["kernel/drivers", "kernel/net/core", "kernel/fs/overlayfs"];
+
 /// The dependencies as the modules themselves state them in their `.modinfo` section.
 fn scan(folder: &Path) -> Result<Dependencies, Error> {
     let mut table = Dependencies::new();
-    let mut folders = vec![folder.join("kernel/drivers"), folder.join("kernel/net/core")];
+    let mut folders = SCANNED.map(|part| folder.join(part)).to_vec();
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -84,7 +87,7 @@ fn scan(folder: &Path) -> Result<Dependencies, Error> {
                 continue;
             }
             let name = module_name(&path.to_string_lossy());
-            if !["virtio", "failover"].iter().any(|part| name.contains(part)) {
+            if !["virtio", "failover", "overlay"].iter().any(|part| name.contains(part)) {
                 continue;
             }
             let bytes = read_module(&path)?;

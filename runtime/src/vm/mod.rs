@@ -14,6 +14,8 @@ mod hypervisor;
 mod initramfs;
 mod instance;
 mod kernel;
+#[cfg(test)]
+mod meeting;
 mod monitor;
 mod options;
 mod qemu;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use super::disk::RootDisk;
 use super::options::{Accel, Machine};
 use crate::Workload;
 
@@ -26,6 +27,8 @@ pub(super) struct Recipe<'a> {
     pub(super) vcpus: u64,
     pub(super) boot: Boot<'a>,
     pub(super) network: Option<Network>,
+    /// Which of its files is the disk of its image ([`RootDisk`]).
+    pub(super) root_disk: Option<usize>,
     /// Words of this kind of machine alone: its disks, its firmware, its memory file.
     pub(super) further: &'a [String],
 }
@@ -180,6 +183,7 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
             add(&["-initrd", &initramfs.to_string_lossy()]);
         }
     }
+    arguments.extend(recipe.root_disk.into_iter().flat_map(|file| RootDisk::arguments(file, recipe.machine)));
     arguments.extend(recipe.further.iter().cloned());
     arguments
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::options::{Machine, Options};
 use super::{Accel, kernel, qemu};
 use crate::cgroup::{Hierarchies, TOP};
+use crate::image::Image;
 use crate::network::{Kind, Network};
 use crate::watch::Watch;
 use crate::{Error, Event, EventSink, Instance, InstanceName, LaunchSpec, Prepared, RunContext, Stamped};
@@ -106,4 +107,20 @@ pub(super) fn with_kernel(accel: Accel, machine: Machine) -> Option<Options> {
         return None;
     }
     Some(Options { accel, machine, kernel, ..Options::default() })
+}
+
+/// The folder `scripts/setup.sh` fills with Debian, a kernel, redis and nginx, or why there is none.
+pub(crate) fn system() -> Option<Image> {
+    let rootfs = crate::cache_dir().join("test-system/rootfs");
+    if !rootfs.join("usr/bin/redis-server").exists() || !rootfs.join("usr/sbin/nginx").exists() {
+        eprintln!("skipped: no system in {} (scripts/setup.sh makes it)", rootfs.display());
+        return None;
+    }
+    let kernels = std::fs::read_dir(rootfs.join("boot")).ok()?.flatten();
+    let digest = kernels.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>();
+    Some(Image {
+        digest: format!("test-system with nginx {digest:?}"),
+        rootfs: Some(rootfs),
+        ..Image::builtin()
+    })
 }

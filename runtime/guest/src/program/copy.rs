@@ -17,11 +17,18 @@ const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
 /// Most bytes of entropy that are taken in.
 const ENTROPY_BYTES: usize = 256;
 
+/// Waits until this machine is a copy, and takes the identity it is given.
+pub fn become_one(channel: &Channel) -> Result<Identity, String> {
+    let identity = park(channel)?;
+    become_copy(&identity, channel)?;
+    Ok(identity)
+}
+
 /// Waits until this machine is a copy, and says `ready` as soon as it knows which.
 ///
 /// Looks at the device without pause: a timer that a copy would first have to wait for would be
 /// part of every start, and the machine that is saved waits for milliseconds only.
-pub fn park(channel: &Channel) -> Result<Identity, String> {
+fn park(channel: &Channel) -> Result<Identity, String> {
     let device = FwCfg::open()?;
     let none = device.find(IDENTITY_FILE).ok_or("the machine has no place for an identity")?;
     if !device.begins_with(none, NO_IDENTITY) {
@@ -38,7 +45,7 @@ pub fn park(channel: &Channel) -> Result<Identity, String> {
 }
 
 /// Takes the identity and tells what the kernel says of it.
-pub fn become_copy(identity: &Identity, channel: &Channel) -> Result<(), String> {
+fn become_copy(identity: &Identity, channel: &Channel) -> Result<(), String> {
     // First of all: whatever is random from here on must be this copy's own.
     reseed(&identity.entropy)?;
     set_clock(identity.realtime_ns).map_err(|error| format!("cannot set the clock: {error}"))?;

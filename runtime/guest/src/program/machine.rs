@@ -10,6 +10,7 @@ use std::path::Path;
 use guest::{Message, Plan, Stream};
 
 use super::channel::Channel;
+use super::root;
 
 /// Modules to load, one absolute path a line, in order.
 const MODULES: &str = "/etc/bench/modules";
@@ -25,6 +26,10 @@ pub fn set_up(plan: &Plan, channel: &Channel) -> Result<(), String> {
         for path in list.lines().filter(|line| !line.is_empty()) {
             load_module(Path::new(path)).map_err(|error| format!("cannot load {path}: {error}"))?;
         }
+    }
+    if plan.root_disk {
+        mark(channel, "guest-root");
+        root::change()?;
     }
     if let Some(address) = &plan.address {
         mark(channel, "guest-network");

@@ -9,6 +9,7 @@ mod generator;
 mod http;
 mod machine;
 mod past;
+mod root;
 mod service;
 mod unit;
 mod wait;
@@ -77,11 +78,7 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
 
 /// Parks, and in each copy takes its identity and tells again what a host waits for.
 fn go_on_as_copy(channel: &Arc<Channel>, workload: &Workload) -> i32 {
-    let became = copy::park(channel).and_then(|identity| {
-        copy::become_copy(&identity, channel)?;
-        Ok(identity)
-    });
-    match (became, workload) {
+    match (copy::become_one(channel), workload) {
         (Err(error), _) => {
             channel.send(&Message::Failed { error });
             return 1;

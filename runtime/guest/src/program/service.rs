@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use guest::{Message, Plan, Service, Stream};
 
 use super::channel::Channel;
-use super::command;
+use super::{command, copy};
 
 /// How long a listen(2) that was announced may take to be done.
 const DONE_WITHIN: Duration = Duration::from_millis(50);
@@ -25,11 +25,11 @@ const LISTEN: &str = "0A";
 pub fn run(channel: &Arc<Channel>, service: Service, argv: &[String], plan: &Plan) -> i32 {
     let (report, reported) = std::sync::mpsc::channel();
     let watcher = {
-        let out = channel.clone();
+        let out = Listener { channel: channel.clone(), port: service.port, is_template: plan.template };
         std::thread::spawn(move || {
             match reported.recv() {
-                Ok(Ok(listener)) => follow(&out, service.port, &listener),
-                Ok(Err(error)) => look(&out, service.port, &error),
+                Ok(Ok(listener)) => out.follow(&listener),
+                Ok(Err(error)) => out.look(&error),
                 Err(_) => {}
             };
         })
@@ -45,37 +45,63 @@ pub fn run(channel: &Arc<Channel>, service: Service, argv: &[String], plan: &Pla
     status
 }
 
-/// Lets each listen(2) go on, and says when one of them has made `port` listen.
-fn follow(channel: &Channel, port: u16, listener: &OwnedFd) {
-    let mut told = false;
-    while let Ok(id) = next_listen(listener) {
-        let_go_on(listener, id);
-        let until = Instant::now() + DONE_WITHIN;
-        while !told && Instant::now() < until {
-            told = say_if_listening(channel, port);
-            std::thread::yield_now();
+/// Who waits for the service to listen.
+struct Listener {
+    channel: Arc<Channel>,
+    port: u16,
+    /// Whether the machine is then to be saved.
+    is_template: bool,
+}
+
+impl Listener {
+    /// Lets each listen(2) go on, and says when one of them has made the port listen.
+    fn follow(&self, listener: &OwnedFd) {
+        let mut told = false;
+        while let Ok(id) = next_listen(listener) {
+            let_go_on(listener, id);
+            let until = Instant::now() + DONE_WITHIN;
+            while !told && Instant::now() < until {
+                told = self.say_if_listening();
+                std::thread::yield_now();
+            }
         }
     }
-}
 
-/// Without the kernel's word: looks again and again until `port` listens.
-fn look(channel: &Channel, port: u16, error: &io::Error) {
-    let text =
-        format!("looking every {LOOK_EVERY:?} whether port {port} listens: no seccomp filter: {error}");
-    channel.send(&Message::Log { stream: Stream::Guest, text });
-    while !say_if_listening(channel, port) {
-        std::thread::sleep(LOOK_EVERY);
+    /// Without the kernel's word: looks again and again until the port listens.
+    fn look(&self, error: &io::Error) {
+        let port = self.port;
+        let text =
+            format!("looking every {LOOK_EVERY:?} whether port {port} listens: no seccomp filter: {error}");
+        self.channel.send(&Message::Log { stream: Stream::Guest, text });
+        while !self.say_if_listening() {
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
-}
 
-fn say_if_listening(channel: &Channel, port: u16) -> bool {
-    let listens = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-        .iter()
-        .any(|path| std::fs::read_to_string(path).is_ok_and(|table| has_listener(&table, port)));
-    if listens {
-        channel.send(&Message::Listening { port });
+    fn say_if_listening(&self) -> bool {
+        let listens = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
+            .iter()
+            .any(|path| std::fs::read_to_string(path).is_ok_and(|table| has_listener(&table, self.port)));
+        if listens {
+            self.channel.send(&Message::Listening { port: self.port });
+            if self.is_template {
+                self.go_on_as_copy();
+            }
+        }
+        listens
     }
-    listens
+
+    /// Waits to be saved while the service goes on, and says again in each copy that it listens. On
+    /// a thread of its own: the service may have further sockets to listen on.
+    fn go_on_as_copy(&self) {
+        let (channel, port) = (self.channel.clone(), self.port);
+        std::thread::spawn(move || {
+            channel.send(&match copy::become_one(&channel) {
+                Ok(_) => Message::Listening { port },
+                Err(error) => Message::Failed { error },
+            });
+        });
+    }
 }
 
 /// Whether the table (proc(5), /proc/net/tcp) has a socket that listens on `port`.

@@ -45,6 +45,9 @@ use crate::event::EventSink;
 use crate::image::Image;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
 
+/// Number of the image's disk among a machine's files, behind kernel and initramfs.
+const ROOT_DISK: usize = 2;
+
 /// `vm:direct`.
 pub struct DirectBackend {
     options: Options,
@@ -107,6 +110,7 @@ impl PreparedVm {
             vcpus,
             boot: paths.boot(&self.files.command_line(self.hypervisor.accel(), &plan)),
             network,
+            root_disk: self.files.root.as_ref().map(|_| ROOT_DISK),
             further: &[],
         })
     }
@@ -129,6 +133,7 @@ impl Prepared for PreparedVm {
             "kernel_form": self.files.kernel.form,
             "initramfs_digest": self.files.initramfs_digest(false).unwrap_or_default(),
             "command_line": recipe::line(&example),
+            "root": self.files.described_root(),
             "files": "kernel and initramfs are given to QEMU by descriptor",
             "network": self.hypervisor.access.described(),
         })
@@ -138,14 +143,15 @@ impl Prepared for PreparedVm {
         hypervisor::refuse_pids(spec)?;
         instance::begin(&events);
         let access = &self.hypervisor.access;
-        let reach = access.reach(&spec.name, recipe::service_port(&spec.plan.workload), 2)?;
+        let mut files = Vec::from(self.files.files(access.is_given(&spec.plan.workload))?);
+        files.extend(self.files.disk());
+        let reach = access.reach(&spec.name, recipe::service_port(&spec.plan.workload), files.len())?;
         let network = reach.as_ref().map(|reach| reach.network.clone());
-        let files = self.files.files(network.is_some())?;
-        let tap = reach.as_ref().and_then(Reach::file);
+        files.extend(reach.as_ref().and_then(Reach::file));
         let start = Start {
             name: &spec.name,
             arguments: &self.arguments(&spec.plan, &spec.limits, &Paths::inherited(), network),
-            files: &files.into_iter().chain(tap).collect::<Vec<_>>(),
+            files: &files,
             service: reach.as_ref().map(Reach::service),
             firmware: boot_files::firmware(self.hypervisor.machine),
         };

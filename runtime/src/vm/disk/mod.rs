@@ -13,10 +13,12 @@ mod loader;
 mod master;
 mod partition;
 mod qcow2;
+mod root;
 #[cfg(test)]
 pub(super) mod tests;
 mod tool;
 
 pub(super) use clone::{Cloned, clone, nameless};
 pub(super) use master::Master;
+pub(super) use root::RootDisk;
 pub(super) use tool::requirement;

@@ -91,6 +91,7 @@ impl PreparedFloor {
             vcpus,
             boot: Boot::Kernel { kernel: payload, initramfs: None, command_line: "" },
             network: None,
+            root_disk: None,
             further: &[],
         })
     }
@@ -144,6 +145,7 @@ pub(super) fn proof_arguments(accel: Accel, machine: Machine, cpu: &str) -> Vec<
         vcpus: 1,
         boot: Boot::Kernel { kernel: Path::new(&recipe::file_path(0)), initramfs: None, command_line: "p" },
         network: None,
+        root_disk: None,
         further: &["-device".into(), EXIT_DEVICE.into()],
     })
 }

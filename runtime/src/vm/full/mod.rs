@@ -139,6 +139,7 @@ impl PreparedVm {
             vcpus,
             boot: Boot::Firmware,
             network,
+            root_disk: None,
             further: &further,
         })
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{error::TryRecvError, unbounded_channel};
 use super::*;
 use crate::vm::disk::tests::{have_tools, hollow_system};
 use crate::vm::options::Accel;
-use crate::vm::trial::{Started, Trial};
+use crate::vm::trial::{Started, Trial, system};
 use crate::{InstanceName, Stamped};
 
 /// Longer than any boot, also beside other tests.
@@ -93,18 +93,6 @@ fn a_kernel_that_is_none_is_a_failure_told_by_the_boot_loader() {
         vm.seen.push(stamped);
     }
     assert!(vm.seen.iter().any(made), "{:?}", vm.seen);
-}
-
-/// The folder `scripts/setup.sh` fills with Debian, a kernel and redis.
-fn system() -> Option<Image> {
-    let rootfs = crate::cache_dir().join("test-system/rootfs");
-    if !rootfs.join("usr/bin/redis-server").exists() {
-        eprintln!("skipped: no system in {} (scripts/setup.sh makes it)", rootfs.display());
-        return None;
-    }
-    let kernels = std::fs::read_dir(rootfs.join("boot")).ok()?.flatten();
-    let digest = kernels.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>();
-    Some(Image { digest: format!("test-system {digest:?}"), rootfs: Some(rootfs), ..Image::builtin() })
 }
 
 #[test]

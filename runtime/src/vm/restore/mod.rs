@@ -13,8 +13,9 @@
 //! with its first instructions. Then it says `ready`, reseeds the kernel's random numbers from the
 //! host's bytes, and takes its clock, host name, machine id, hardware and network address.
 //! What programs keep in their own memory (a generator seeded before the template was saved, a
-//! connection id) is as shared as it would be after a fork; so the template is saved before the
-//! first command of an image runs.
+//! connection id) is as shared as it would be after a fork. So the template is saved before a command
+//! of an image runs; a service of the image is saved while it serves, as the workload `http` is, and
+//! its copies share what it drew for itself (redis's run id and the seed of its hash tables).
 //!
 //! # What it costs
 //!
@@ -58,8 +59,8 @@ use super::recipe;
 use super::{accel, file, floor, qemu};
 use crate::event::EventSink;
 use crate::image::Image;
-use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
-use template::{Shape, Template};
+use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext};
+use template::{Given, Shape, Template};
 
 /// `vm:restore`.
 pub struct RestoreBackend {
@@ -103,7 +104,7 @@ impl Backend for RestoreBackend {
     }
 }
 
-/// Files a copy is started with, a tap not counted.
+/// Files a copy is started with, beside the image's disk and a tap.
 const FILES: usize = 4;
 
 struct PreparedRestore {
@@ -118,12 +119,6 @@ struct PreparedRestore {
 impl PreparedRestore {
     /// The template for such launches: at hand, from the cache, or made now. One at a time.
     fn template(&self, plan: &Plan, limits: &Limits) -> Result<(Shape, Arc<Template>), Error> {
-        if matches!(plan.workload, Workload::Service { .. }) {
-            return Err(Error::Invalid(
-                "vm:restore cannot restore a service of the image yet: use the workload http, or vm:direct"
-                    .into(),
-            ));
-        }
         let shape = Shape::of(plan, limits, self.hypervisor.access.is_given(&plan.workload));
         let mut templates = self.templates.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(template) = templates.get(&shape) {
@@ -132,6 +127,18 @@ impl PreparedRestore {
         let template = Arc::new(store::get(&self.folder, &self.hypervisor, &self.files, &shape)?);
         templates.insert(shape.clone(), template.clone());
         Ok((shape, template))
+    }
+}
+
+impl PreparedRestore {
+    /// Which of a copy's files is the disk of its image.
+    fn root_disk(&self) -> Option<usize> {
+        self.files.disk().map(|_| FILES)
+    }
+
+    /// For the record.
+    fn example(&self) -> Given<'static> {
+        Given { memory: "MEMORY", identity: "IDENTITY", root_disk: self.root_disk(), network: None }
     }
 }
 
@@ -146,7 +153,7 @@ impl Prepared for PreparedRestore {
                     "digest": template.key,
                     "origin": template.origin,
                     "state_bytes": template.state_bytes,
-                    "command_line": recipe::line(&shape.copy_arguments(&self.hypervisor, "MEMORY", "IDENTITY", "DUMMY", None)),
+                    "command_line": recipe::line(&shape.copy_arguments(&self.hypervisor, "DUMMY", self.example())),
                 })
             })
             .collect();
@@ -162,6 +169,7 @@ impl Prepared for PreparedRestore {
             "kernel_digest": self.files.kernel.digest,
             "kernel_form": self.files.kernel.form,
             "templates": described,
+            "root": self.files.described_root(),
             "each_copy_gets": "entropy, wall clock, host name, machine id; networked ones a MAC and IP address",
             "network": self.hypervisor.access.described(),
         })
@@ -176,7 +184,8 @@ impl Prepared for PreparedRestore {
         let (shape, template) = self.template(&spec.plan, &spec.limits)?;
         instance::begin(&events);
         let guest_port = recipe::service_port(&spec.plan.workload);
-        let reach = self.hypervisor.access.reach(&spec.name, guest_port, FILES)?;
+        let reach =
+            self.hypervisor.access.reach(&spec.name, guest_port, FILES + self.files.disk().iter().len())?;
         let plan = template::for_copy(&spec.plan);
         let identity =
             identity::of(&self.run_id, &spec.name, reach.as_ref().map(|reach| &reach.network), plan)?;
@@ -205,13 +214,18 @@ impl PreparedRestore {
         )
         .map_err(Error::system("open the template's state"))?;
         let [dummy, memory, identity_path] = [0, 1, 2].map(recipe::file_path);
-        let network = reach.as_ref().map(|reach| reach.network.clone());
+        let given = Given {
+            memory: &memory,
+            identity: &identity_path,
+            root_disk: self.root_disk(),
+            network: reach.as_ref().map(|reach| reach.network.clone()),
+        };
         let tap = reach.as_ref().and_then(Reach::file);
         let files: [_; FILES] = [floor::payload()?, template.memory.as_fd(), identity.as_fd(), state.as_fd()];
         let start = Start {
             name: &spec.name,
-            arguments: &shape.copy_arguments(&self.hypervisor, &memory, &identity_path, &dummy, network),
-            files: &files.into_iter().chain(tap).collect::<Vec<_>>(),
+            arguments: &shape.copy_arguments(&self.hypervisor, &dummy, given),
+            files: &files.into_iter().chain(self.files.disk()).chain(tap).collect::<Vec<_>>(),
             service: reach.as_ref().map(Reach::service),
             firmware: Firmware::Restored,
         };

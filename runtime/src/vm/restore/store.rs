@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::super::boot_files::BootFiles;
 use super::super::file;
 use super::super::hypervisor::Hypervisor;
-use super::template::{self, Saved, Shape, Template};
+use super::template::{self, Given, Saved, Shape, Template};
 use crate::Error;
 
 /// Folder of all templates below the cache.
@@ -121,7 +121,8 @@ fn key(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) -> Result<Stri
         "plan": shape.plan,
         "memory_bytes": shape.memory_bytes,
         // Machine, accelerator, processor model, devices.
-        "copy": shape.copy_arguments(hypervisor, "", "", "", None),
+        "copy": shape.copy_arguments(hypervisor, "", Given { memory: "", identity: "", root_disk: None, network: None }),
+        "root_disk": files.root.as_ref().map(|disk| &disk.key),
         "command_line": super::super::command_line::of_guest(hypervisor.accel(), None, ""),
     });
     Ok(format!("{:x}", Sha256::digest(inputs.to_string())))

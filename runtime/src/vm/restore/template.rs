@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use guest::{Plan, Workload};
+use guest::{Plan, Protocol, Workload};
 use qapi::qmp::{self, MigrationCapability, MigrationCapabilityStatus};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -17,6 +17,7 @@ use super::super::reach::Reach;
 use super::super::recipe::{self, Boot, Network, Recipe};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
+use crate::watch::Question;
 use crate::{Error, Instance, InstanceName, Limits};
 
 /// How long a machine may take to boot and serve before it is given up as a template.
@@ -37,6 +38,18 @@ pub(super) struct Shape {
     pub(super) is_networked: bool,
 }
 
+/// What a machine of a shape is given, by the names QEMU is told.
+pub(super) struct Given<'a> {
+    pub(super) memory: &'a str,
+    pub(super) identity: &'a str,
+    /// Which of its files is the disk of its image.
+    pub(super) root_disk: Option<usize>,
+    pub(super) network: Option<Network>,
+}
+
+/// Files a template is started with, beside the image's disk and a tap.
+const OWN_FILES: usize = 4;
+
 /// A saved machine, verified, in memory.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -55,26 +68,28 @@ impl Shape {
     /// The shape that serves launches of `plan` within `limits`: a service serves already when it is
     /// saved, everything else begins in the copy ([`for_copy`]).
     pub(super) fn of(plan: &Plan, limits: &Limits, is_networked: bool) -> Shape {
-        let workload = match &plan.workload {
-            Workload::Http => Workload::Http,
-            _ => Workload::Ready,
+        let plan = match &plan.workload {
+            Workload::Http => Plan::new(Workload::Http),
+            Workload::Service { .. } => plan.clone(),
+            _ => Plan::new(Workload::Ready),
         };
         let (memory_bytes, vcpus) = hypervisor::size(limits);
-        Shape { plan: Plan { template: true, ..Plan::new(workload) }, memory_bytes, vcpus, is_networked }
+        Shape { plan: Plan { template: true, ..plan }, memory_bytes, vcpus, is_networked }
     }
 
-    /// Of the machine that is saved.
+    /// Of the machine that is saved: memory and identity are the two files behind those it boots from.
     fn template_arguments(
         &self,
         hypervisor: &Hypervisor,
         files: &BootFiles,
-        memory: &str,
-        identity: &str,
         network: Option<Network>,
     ) -> Vec<String> {
         let plan = Plan { address: network.as_ref().map(Network::guest_address), ..self.plan.clone() };
         let command_line = files.command_line(hypervisor.accel(), &plan);
-        self.arguments(hypervisor, Paths::inherited().boot(&command_line), memory, "on", identity, network)
+        let [memory, identity] = [2, 3].map(recipe::file_path);
+        let root_disk = files.disk().map(|_| OWN_FILES);
+        let given = Given { memory: &memory, identity: &identity, root_disk, network };
+        self.arguments(hypervisor, Paths::inherited().boot(&command_line), "on", given)
     }
 
     /// Of a copy. `dummy` is a kernel that is never entered: with one, the machine has the same
@@ -82,14 +97,12 @@ impl Shape {
     pub(super) fn copy_arguments(
         &self,
         hypervisor: &Hypervisor,
-        memory: &str,
-        identity: &str,
         dummy: &str,
-        network: Option<Network>,
+        given: Given<'_>,
     ) -> Vec<String> {
-        let network = network.or_else(|| self.is_networked.then(|| hypervisor.access.example()));
+        let network = given.network.or_else(|| self.is_networked.then(|| hypervisor.access.example()));
         let boot = Boot::Kernel { kernel: Path::new(dummy), initramfs: None, command_line: "" };
-        let mut arguments = self.arguments(hypervisor, boot, memory, "off", identity, network);
+        let mut arguments = self.arguments(hypervisor, boot, "off", Given { network, ..given });
         arguments.extend(["-incoming".into(), "defer".into()]);
         arguments
     }
@@ -98,12 +111,10 @@ impl Shape {
         &self,
         hypervisor: &Hypervisor,
         boot: Boot<'_>,
-        memory: &str,
         share: &str,
-        identity: &str,
-        network: Option<Network>,
+        given: Given<'_>,
     ) -> Vec<String> {
-        let bytes = self.memory_bytes;
+        let (bytes, memory) = (self.memory_bytes, given.memory);
         recipe::arguments(&Recipe {
             machine: hypervisor.machine,
             accel: hypervisor.accel(),
@@ -111,14 +122,15 @@ impl Shape {
             memory_bytes: bytes,
             vcpus: self.vcpus,
             boot,
-            network,
+            network: given.network,
+            root_disk: given.root_disk,
             further: &[
                 "-object".into(),
                 format!("memory-backend-file,id=ram,size={bytes},mem-path={memory},share={share}"),
                 "-machine".into(),
                 "memory-backend=ram".into(),
                 "-fw_cfg".into(),
-                format!("name={},file={identity}", guest::IDENTITY_FILE),
+                format!("name={},file={}", guest::IDENTITY_FILE, given.identity),
             ],
         })
     }
@@ -128,7 +140,7 @@ impl Shape {
 /// be shared by its copies and occupied by none.
 pub(super) fn for_copy(plan: &Plan) -> Option<Plan> {
     match plan.workload {
-        Workload::Ready | Workload::Http => None,
+        Workload::Ready | Workload::Http | Workload::Service { .. } => None,
         _ => Some(plan.clone()),
     }
 }
@@ -174,21 +186,28 @@ fn boot(
     shape: &Shape,
     own: [std::os::fd::BorrowedFd<'_>; 2],
 ) -> Result<Vm, Error> {
-    let [memory, identity] = [2, 3].map(recipe::file_path);
     // Several templates of one run are not made at the same time.
     let name = InstanceName { storm: STORM, index: 0 };
     let guest_port = recipe::service_port(&shape.plan.workload);
-    let reach = hypervisor.access.reach(&name, guest_port, 4)?;
+    let reach = hypervisor.access.reach(&name, guest_port, OWN_FILES + files.disk().iter().len())?;
     let network = reach.as_ref().map(|reach| reach.network.clone());
     let service = reach.as_ref().map(Reach::service).filter(|_| guest_port.is_some());
     let [kernel, initramfs] = files.files(shape.is_networked)?;
     let tap = reach.as_ref().and_then(Reach::file);
     let start = Start {
         name: &name,
-        arguments: &shape.template_arguments(hypervisor, files, &memory, &identity, network),
-        files: &[kernel, initramfs, own[0], own[1]].into_iter().chain(tap).collect::<Vec<_>>(),
+        arguments: &shape.template_arguments(hypervisor, files, network),
+        files: &[kernel, initramfs, own[0], own[1]]
+            .into_iter()
+            .chain(files.disk())
+            .chain(tap)
+            .collect::<Vec<_>>(),
         service,
         firmware: firmware(hypervisor.machine),
+    };
+    let protocol = match &shape.plan.workload {
+        Workload::Service { service, .. } => service.protocol,
+        _ => Protocol::Http,
     };
     let (sender, mut events) = unbounded_channel();
     let sink = EventSink::new(name.clone(), sender);
@@ -207,12 +226,16 @@ fn boot(
             Ok(Event::Serving) => serving = true,
             Ok(Event::Listening(_)) => {
                 if let Some(address) = service {
-                    let asked = hypervisor.watch.request(address, sink.clone());
+                    let question = Question { address, protocol, namespace: None };
+                    let asked = hypervisor.watch.ask(&question, sink.clone());
                     asked.map_err(Error::system(format!("request {address}")))?;
                 }
             }
             Ok(Event::Log(text)) => last_words = text,
             Ok(Event::Failed(why)) => return Err(failed(why, &last_words)),
+            Ok(Event::CommandExited(code)) => {
+                return Err(failed(format!("its service ended with status {code}"), &last_words));
+            }
             Ok(Event::Exited(exit)) => return Err(failed(format!("QEMU ended with {exit}"), &last_words)),
             Ok(_) => {}
             Err(_) if now_ns() > deadline_ns => {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::super::trial::{Started, Trial, with_kernel};
 use super::super::{Accel, Machine};
 use super::*;
-use crate::{Event, InstanceName};
+use crate::{Event, InstanceName, Workload};
 
 fn prepare(trial: &Trial, machine: Machine) -> Option<Arc<dyn Prepared>> {
     let options = with_kernel(Accel::Tcg, machine)?;

@@ -1,0 +1,94 @@
+//! The files of an image as a read-only disk, for a machine whose kernel comes from elsewhere.
+
+use std::fs::{DirBuilder, File};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::filesystem::{FileSystem, needed_bytes, uuid};
+use super::master::{Scratch, lock};
+use crate::Error;
+use crate::image::Image;
+use crate::vm::file;
+use crate::vm::options::Machine;
+use crate::vm::recipe::{file_fd, network_drivers};
+
+/// What changes the disk though the image is the same.
+const RECIPE: &str = "root-1";
+/// Images up to this size are unpacked into the machine's memory, as the initramfs they come in; what
+/// is larger would take memory from the workload and time from the boot.
+const SMALL_BYTES: u64 = 32 << 20;
+/// Room for the file system's own tables.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// An ext4 file system, unpartitioned and without journal, with the files of an image.
+#[derive(Debug)]
+pub(in crate::vm) struct RootDisk {
+    file: OwnedFd,
+    /// Digest of everything the disk is made of.
+    pub(in crate::vm) key: String,
+}
+
+impl RootDisk {
+    /// That of `image` in the cache, made where it is missing; of several programs at once one
+    /// makes it and the others wait. `None` for an image that fits into an initramfs.
+    ///
+    /// # Errors
+    /// A missing tool, a full disk.
+    pub(in crate::vm) fn of_large(image: &Image, cache_dir: &Path) -> Result<Option<RootDisk>, Error> {
+        let Some(rootfs) = &image.rootfs else { return Ok(None) };
+        let needed_bytes = needed_bytes(rootfs)?;
+        if needed_bytes <= SMALL_BYTES {
+            return Ok(None);
+        }
+        let folder = cache_dir.join("disks");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+        let key = format!("{:x}", Sha256::digest(format!("{RECIPE} {}", image.digest)));
+        let path = folder.join(format!("{key}.ext4"));
+        let _lock = lock(&folder.join(format!("{key}.lock")))?;
+        let bytes = (needed_bytes * 9 / 8 + SPARE_BYTES).next_multiple_of(1 << 20);
+        // One of another length was cut, by a full disk or by somebody.
+        if path.metadata().map_or(0, |found| found.len()) != bytes {
+            let scratch = Scratch::new(folder.join(format!("{key}.making")))?;
+            let made = scratch.0.join("root");
+            let refused = || Error::system(format!("write {}", made.display()));
+            let file = File::create_new(&made).map_err(refused())?;
+            file.set_len(bytes).map_err(refused())?;
+            let uuid = uuid(&key);
+            let root = FileSystem { file: &made, begin_bytes: 0, bytes, uuid: &uuid, has_journal: false };
+            root.fill(rootfs)?;
+            file.sync_all().map_err(refused())?;
+            std::fs::rename(&made, &path).map_err(Error::system(format!("write {}", path.display())))?;
+        }
+        Ok(Some(RootDisk { file: file::open_for_machine(&path)?, key }))
+    }
+
+    /// The file a machine is given.
+    pub(in crate::vm) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Modules a guest needs to find it and to write beside it.
+    pub(in crate::vm) fn drivers(machine: Machine) -> [&'static str; 4] {
+        let [transport, _] = network_drivers(machine);
+        [transport, "virtio_blk", "ext4", "overlay"]
+    }
+
+    /// QEMU's words for it as file `number` of a machine.
+    pub(in crate::vm) fn arguments(number: usize, machine: Machine) -> [String; 8] {
+        let set = format!("fd={},set={number}", file_fd(number));
+        let file = format!("driver=file,node-name=root-file,filename=/dev/fdset/{number},read-only=on");
+        let device = match machine {
+            Machine::Microvm => "virtio-blk-device,drive=root",
+            Machine::Pc | Machine::Q35 => "virtio-blk-pci,drive=root",
+        };
+        let raw = "driver=raw,node-name=root,file=root-file,read-only=on";
+        ["-add-fd", &set, "-blockdev", &file, "-blockdev", raw, "-device", device].map(String::from)
+    }
+}
