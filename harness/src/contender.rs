@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use runtime::image::Image;
 use runtime::{
-    Backend, Error, EventSink, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, vm,
+    Backend, Error, Event, EventSink, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, vm,
 };
 use serde_json::json;
 
@@ -162,7 +162,12 @@ impl Prepared for PreparedContender {
     }
 
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
-        delay(self.delay);
+        if !self.delay.is_zero() {
+            let waited = delay(self.delay);
+            // What was injected, not what was meant to be: a thread that is not let run waits longer.
+            let waited_ns = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+            events.send(runtime::clock::now_ns(), Event::Measured("injected_ns", waited_ns));
+        }
         let mut spec = spec.clone();
         let (own, common) = (&self.limits, spec.limits);
         spec.limits = Limits {
@@ -175,11 +180,15 @@ impl Prepared for PreparedContender {
     }
 }
 
-/// Waits exactly so long: the end of it awake, for a sleep ends late.
-fn delay(lasting: Duration) {
-    let end = Instant::now() + lasting;
+/// Waits so long, the end of it awake, for a sleep ends late; says how long it was.
+fn delay(lasting: Duration) -> Duration {
+    let begin = Instant::now();
     std::thread::sleep(lasting.saturating_sub(Duration::from_millis(2)));
-    while Instant::now() < end {
+    loop {
+        let waited = begin.elapsed();
+        if waited >= lasting {
+            return waited;
+        }
         std::hint::spin_loop();
     }
 }

@@ -63,7 +63,8 @@ impl Prepared for PreparedProcess {
     }
 
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
-        if spec.limits != Limits::default() {
+        // To account is not to limit: what a bare process uses is read from the process itself.
+        if (Limits { account_memory: false, ..spec.limits.clone() }) != Limits::default() {
             return Err(Error::Invalid(
                 "a bare process cannot be limited: leave process out, or ask for no limits".into(),
             ));

@@ -11,6 +11,9 @@ use crate::judging::ClaimsArgs;
 use crate::sides::{self, Testimony};
 use crate::terminal::{self, BOLD, paint};
 
+/// Sentences of evidence shown of a claim; what it rests on comes first.
+const MOST_SHOWN: usize = 6;
+
 /// Prints a paragraph a claim.
 ///
 /// # Errors
@@ -51,6 +54,9 @@ pub fn print(finding: &Finding, evidence: &[String], out: &mut impl Write) -> Re
     if !finding.because.is_empty() {
         writeln!(out, "  {}", finding.because)?;
     }
-    evidence.iter().try_for_each(|one| writeln!(out, "  - {one}"))?;
+    evidence.iter().take(MOST_SHOWN).try_for_each(|one| writeln!(out, "  - {one}"))?;
+    if let more @ 1.. = evidence.len().saturating_sub(MOST_SHOWN) {
+        writeln!(out, "  … and {more} more in the report")?;
+    }
     Ok(())
 }

@@ -39,13 +39,18 @@ pub struct Chart {
 /// # Errors
 /// What the drawing library said.
 pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
+    // Storms of all sizes together would say nothing.
+    let of_one_size = summary.sweep.is_empty();
+    let when = |draw: bool, chart: &dyn Fn() -> Result<Option<Chart>, Error>| {
+        if draw { chart() } else { Ok(None) }
+    };
     let charts = [
         recovery::draw(run, &summary.recoveries)?,
         sweep::draw(&summary.sweep, &summary.sweep_models)?,
-        medians::draw(summary)?,
-        ecdf::draw(run, summary)?,
+        when(of_one_size, &|| medians::draw(summary))?,
+        when(of_one_size, &|| ecdf::draw(run, summary))?,
         timeline::draw(run, summary)?,
-        phases::draw(summary)?,
+        when(of_one_size, &|| phases::draw(summary))?,
         density::draw(run, &summary.density)?,
         footprint::draw(&summary.density)?,
         merging::draw(run)?,

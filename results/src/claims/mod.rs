@@ -57,6 +57,29 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
     CLAIMS.iter().filter_map(judged).collect()
 }
 
+/// What is said of one part of what was tried, and the verdict on it; none where it is only said for
+/// comparison.
+struct Weighed {
+    sentence: String,
+    verdict: Option<Verdict>,
+}
+
+/// One verdict, and the sentences in the order of their weight: those it rests on, those that could not
+/// tell, those for comparison.
+fn weigh(mut all: Vec<Weighed>, nothing: &str) -> (Verdict, Vec<String>) {
+    all.sort_by_key(|one| match &one.verdict {
+        Some(verdict) if verdict.tells() => 0,
+        Some(_) => 1,
+        None => 2,
+    });
+    let verdicts: Vec<Verdict> = all.iter().filter_map(|one| one.verdict.clone()).collect();
+    let verdict = match verdicts.is_empty() {
+        true => Verdict::Undetermined(nothing.into()),
+        false => Verdict::combine(verdicts),
+    };
+    (verdict, all.into_iter().map(|one| one.sentence).collect())
+}
+
 /// A finding on a claim of the catalogue.
 fn found(id: &str, verdict: Verdict, because: &str, evidence: Vec<String>) -> Finding {
     // The catalogue has it: a test says so.
@@ -98,6 +121,12 @@ fn is_vm(backend: &str) -> bool {
     family(backend) == "vm"
 }
 
+/// Whether a backend's VMs boot an operating system: a copy of a running machine and a bare hypervisor
+/// do not.
+fn boots(backend: &str) -> bool {
+    is_vm(backend) && !matches!(backend, "vm:restore" | "vm:floor")
+}
+
 fn family(backend: &str) -> &str {
     backend.split(':').next().unwrap_or(backend)
 }
@@ -108,6 +137,37 @@ mod tests {
 
     fn finding(verdict: Verdict) -> Finding {
         Finding { id: "no-boot-time".into(), verdict, ..Finding::default() }
+    }
+
+    #[test]
+    fn what_a_verdict_rests_on_is_said_first() {
+        let one = |sentence: &str, verdict| Weighed { sentence: sentence.into(), verdict };
+        let silent = Verdict::Undetermined("why".into());
+        let (verdict, said) = weigh(
+            vec![
+                one("compared", None),
+                one("silent", Some(silent.clone())),
+                one("told", Some(Verdict::Refuted)),
+            ],
+            "nothing",
+        );
+        assert_eq!(
+            (verdict, said),
+            (Verdict::Refuted, ["told", "silent", "compared"].map(str::to_owned).to_vec())
+        );
+        let (verdict, _) = weigh(vec![one("compared", None)], "nothing");
+        assert_eq!(verdict, Verdict::Undetermined("nothing".into()));
+    }
+
+    /// Each judge takes its words from the catalogue; a slip in an id would leave them empty.
+    #[test]
+    fn every_judge_is_of_a_claim_there_is() {
+        for scenario in ["boot-storm", "storm-sweep", "node-failure", "density", "isolation"] {
+            let run = LoadedRun::without_rows(crate::record::Run::new("x", scenario));
+            let found = crate::summary::summarize(&run).claims;
+            assert!(!found.is_empty(), "{scenario}");
+            assert!(found.iter().all(|finding| finding.statement.len() > 10), "{scenario}: {found:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! “Containers have no boot time.” Decided by a container's start → ready over that of a bare
 //! process. No accelerator is involved, so the verdict is admissible on any host.
 
-use super::{Finding, Verdict, found, is_container};
+use super::{Finding, Verdict, Weighed, found, is_container, weigh};
 use crate::statistics::Estimate;
 use crate::summary::{Metric, Summary};
 use crate::text::{duration, ratio};
@@ -10,8 +10,7 @@ use crate::text::{duration, ratio};
 const FEWEST_STORMS: usize = 5;
 
 pub(super) fn judge(summary: &Summary) -> Finding {
-    let mut parts = Vec::new();
-    let mut evidence = Vec::new();
+    let mut all = Vec::new();
     let floor_storms = summary
         .backends
         .iter()
@@ -19,20 +18,24 @@ pub(super) fn judge(summary: &Summary) -> Finding {
         .map_or(0, |backend| backend.storms);
     for backend in summary.backends.iter().filter(|backend| is_container(&backend.backend)) {
         let Some(metric) = backend.metrics.get(&Metric::ReadyFromStarted) else {
-            evidence.push(format!("{}: not one attempt got ready", backend.backend));
+            let sentence = format!("{}: not one attempt got ready", backend.backend);
+            all.push(Weighed { sentence, verdict: None });
             continue;
         };
         let above = &metric.above_process;
-        evidence.push(sentence(&backend.backend, above, &metric.times_process));
-        parts.push(part(above, metric.n_storms.min(floor_storms)));
+        all.push(Weighed {
+            sentence: sentence(&backend.backend, above, &metric.times_process),
+            verdict: Some(part(above, metric.n_storms.min(floor_storms))),
+        });
     }
-    let verdict = match parts.is_empty() {
-        true => Verdict::Undetermined("no container got ready in this run".into()),
-        false => Verdict::combine(parts),
-    };
+    let (verdict, evidence) = weigh(all, "no container got ready in this run");
     let because = match &verdict {
-        Verdict::Refuted => "every container tried took longer to its first instruction than a bare process",
-        Verdict::Supported => "no container tried took longer to its first instruction than a bare process",
+        Verdict::Refuted => {
+            "every container of which these storms can tell took longer to its first instruction than a bare process"
+        }
+        Verdict::Supported => {
+            "no container of which these storms can tell took longer to its first instruction than a bare process"
+        }
         Verdict::Mixed => {
             "some containers took longer than a bare process to their first instruction, others did not"
         }

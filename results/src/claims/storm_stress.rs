@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Accelerator, Finding, Verdict, found, is_vm};
+use super::{Accelerator, Finding, Verdict, Weighed, boots, found, weigh};
 use crate::folder::LoadedRun;
 use crate::statistics::{Bootstrap, Estimate, storm_median};
 use crate::stress::{Measure, by_storm, of_storm};
@@ -22,11 +22,6 @@ const WAITING_FLOOR: f64 = 0.1;
 /// Fewest storms a verdict rests on.
 const FEWEST_STORMS: usize = 5;
 
-/// Whether a backend's VMs boot: a copy of a running machine and a bare hypervisor do not.
-fn boots(backend: &str) -> bool {
-    is_vm(backend) && !matches!(backend, "vm:restore" | "vm:floor")
-}
-
 /// Storms of one backend that are alike.
 struct Alike<'a> {
     backend: &'a str,
@@ -38,13 +33,13 @@ struct Alike<'a> {
 }
 
 pub(super) fn judge(run: &LoadedRun, summary: &Summary, accelerator: Accelerator) -> Finding {
-    let (mut evidence, mut parts) = (Vec::new(), Vec::new());
+    let mut all = Vec::new();
     let estimate = |storms: &[f64]| {
         let samples: Vec<Vec<f64>> = storms.iter().map(|value| vec![*value]).collect();
         storm_median(&samples, &mut Bootstrap::new(run.run.seed))
     };
-    let all = if run.run.scenario == sweep::SCENARIO { by_size(run) } else { by_backend(run, summary) };
-    for alike in &all {
+    let groups = if run.run.scenario == sweep::SCENARIO { by_size(run) } else { by_backend(run, summary) };
+    for alike in &groups {
         let slowdown = estimate(&alike.slowdown);
         let Some(value) = slowdown.value else { continue };
         let interval = match (slowdown.low, slowdown.high) {
@@ -52,34 +47,32 @@ pub(super) fn judge(run: &LoadedRun, summary: &Summary, accelerator: Accelerator
             _ => String::new(),
         };
         let psi = estimate(&alike.waiting).value;
-        evidence.push(format!(
+        let sentence = format!(
             "{}: the canary took {} as long{interval}, {} storms{}",
             alike.words,
             ratio(value),
             alike.slowdown.len(),
             psi.map(|share| format!("; {} of the time something waited for a CPU", percent(share)))
                 .unwrap_or_default()
-        ));
-        if boots(alike.backend) {
-            let waited = psi.is_none_or(|share| share >= WAITING_FLOOR);
-            parts.push(part(&slowdown, alike.slowdown.len(), waited, accelerator));
-        }
+        );
+        let waited = psi.is_none_or(|share| share >= WAITING_FLOOR);
+        let verdict = || part(&slowdown, alike.slowdown.len(), waited, accelerator);
+        all.push(Weighed { sentence, verdict: boots(alike.backend).then(verdict) });
     }
     let plan = |key: &str| run.run.plan.get(key);
     let arrival = plan("arrival").and_then(serde_json::Value::as_str);
     let instances = plan("instances").and_then(serde_json::Value::as_u64);
     let cores = run.run.host.get("cores").and_then(serde_json::Value::as_u64);
     if let (Some(instances), Some(cores @ 1..)) = (instances, cores) {
-        evidence.push(format!("{:.1} starts per core in a storm", instances as f64 / cores as f64));
+        let sentence = format!("{:.1} starts per core in a storm", instances as f64 / cores as f64);
+        all.push(Weighed { sentence, verdict: None });
     }
-    let verdict = match parts.is_empty() {
-        // Whatever one boot after the other does to its neighbours, it is no storm.
-        _ if arrival == Some("serial") => {
-            Verdict::Undetermined("these VMs were started one after the other, which is no storm".into())
-        }
-        true => Verdict::Undetermined("no canary beside a storm of booting VMs in this run".into()),
-        false => Verdict::combine(parts),
-    };
+    let (mut verdict, evidence) = weigh(all, "no canary beside a storm of booting VMs in this run");
+    // Whatever one boot after the other does to its neighbours, it is no storm.
+    if arrival == Some("serial") {
+        verdict =
+            Verdict::Undetermined("these VMs were started one after the other, which is no storm".into());
+    }
     let because = match &verdict {
         Verdict::Supported => "a small task beside a storm of booting VMs took longer than in quiet times",
         Verdict::Refuted => {

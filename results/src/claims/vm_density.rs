@@ -2,7 +2,7 @@
 //! costs. A VM that costs *less* is admissible under any accelerator; one that costs more is not
 //! under TCG, whose translated code is memory that hardware virtualization does not need.
 
-use super::{Accelerator, Finding, Verdict, found, is_container, is_vm};
+use super::{Accelerator, Finding, Verdict, Weighed, found, is_container, is_vm, weigh};
 use crate::density::{BackendDensity, Method};
 use crate::statistics::Estimate;
 use crate::text::size;
@@ -11,31 +11,26 @@ use crate::text::size;
 const METHODS: [Method; 3] = [Method::Cgroup, Method::Available, Method::Pss];
 
 pub(super) fn judge(all: &[BackendDensity], accelerator: Accelerator) -> Finding {
-    let mut parts = Vec::new();
-    let mut evidence = Vec::new();
+    let mut all_pairs = Vec::new();
     for vm in all.iter().filter(|one| is_vm(&one.backend) && one.backend != "vm:floor") {
         for container in all.iter().filter(|one| is_container(&one.backend)) {
             let both = METHODS.into_iter().find_map(|method| {
                 Some((method, vm.slopes_bytes.get(&method)?, container.slopes_bytes.get(&method)?))
             });
             let Some((method, of_vm, of_container)) = both else { continue };
-            evidence.push(format!(
+            let sentence = format!(
                 "{}: {} for one more, {}: {} ({})",
                 vm.backend,
                 words(of_vm),
                 container.backend,
                 words(of_container),
                 method.words()
-            ));
-            parts.push(part(of_vm, of_container, accelerator));
+            );
+            all_pairs.push(Weighed { sentence, verdict: Some(part(of_vm, of_container, accelerator)) });
         }
     }
-    let verdict = match parts.is_empty() {
-        true => {
-            Verdict::Undetermined("no VM and container were grown side by side (bench run density)".into())
-        }
-        false => Verdict::combine(parts),
-    };
+    let (verdict, evidence) =
+        weigh(all_pairs, "no VM and container were grown side by side (bench run density)");
     let because = match &verdict {
         Verdict::Supported => {
             "one more VM costs the host more memory than one more container of the same workload"

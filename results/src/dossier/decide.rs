@@ -43,8 +43,6 @@ pub fn decide(dossier: &Dossier, parts: &[LoadedPart]) -> Vec<Decided> {
 }
 
 fn together(claim: &Claim, mut parts: Vec<PartFinding>, dossier: &Dossier) -> Decided {
-    // Stable: within those that tell and those that do not the order of the parts stays.
-    parts.sort_by_key(|part| !part.finding.verdict.tells());
     let mut finding = claim.unjudged();
     if parts.is_empty() {
         let missing = dossier
@@ -56,6 +54,9 @@ fn together(claim: &Claim, mut parts: Vec<PartFinding>, dossier: &Dossier) -> De
         }
         return Decided { finding, parts };
     }
+    // Where none tells: what no further run on this host would change is the reason worth knowing.
+    let barred = |part: &PartFinding| matches!(&part.finding.verdict, Verdict::Undetermined(why) if why.starts_with("accelerator"));
+    parts.sort_by_key(|part| (!part.finding.verdict.tells(), !barred(part)));
     finding.verdict = Verdict::combine(parts.iter().map(|part| part.finding.verdict.clone()).collect());
     let agreeing = parts.iter().find(|part| part.finding.verdict == finding.verdict);
     finding.because = match agreeing {
@@ -111,6 +112,10 @@ mod tests {
         assert_eq!(agreed.finding.verdict, Verdict::Refuted);
         assert_eq!((agreed.finding.because.as_str(), agreed.parts.len()), ("because of b", 2));
         assert_eq!(agreed.finding.evidence, ["evidence of b", "evidence of a"]);
+        let barred = said("d", Verdict::Undetermined("accelerator: interpreted".into()));
+        let untold =
+            together(claim, vec![said("a", Verdict::Undetermined("too few".into())), barred], &dossier(""));
+        assert_eq!(untold.finding.verdict, Verdict::Undetermined("accelerator: interpreted".into()));
         let torn = [said("b", Verdict::Refuted), said("c", Verdict::Supported)];
         let torn = together(claim, torn.to_vec(), &dossier(""));
         assert_eq!(torn.finding.verdict, Verdict::Mixed);

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::chart::Chart;
 use crate::density;
 use crate::folder::LoadedRun;
-use crate::summary::{BackendSummary, Row, Summary, table};
+use crate::summary::{BackendSummary, Metric, Row, Summary, table};
 use crate::text::{duration, escape};
 use page::{Section, details, figure, list, page};
 
@@ -132,13 +132,32 @@ fn results(summary: &Summary) -> String {
         // Medians over storms of all sizes together would say nothing.
         return String::new();
     }
-    let rows = table(summary).into_iter().map(|row| row.cells().map(str::to_owned).to_vec());
+    // A column of reasons why there is no figure is no column of figures.
+    let has_p99 = summary.backends.iter().any(|backend| {
+        let ready = backend.metrics.get(&Metric::ReadyFromStarted);
+        ready.and_then(|found| found.percentiles.get("p99")).is_some_and(|p99| p99.value.is_some())
+    });
+    let column = |index: usize| has_p99 || Row::HEADS[index] != "p99";
+    let heads: Vec<&str> = (0..Row::HEADS.len()).filter(|i| column(*i)).map(|i| Row::HEADS[i]).collect();
+    let (measured, absent): (Vec<Row>, Vec<Row>) =
+        table(summary).into_iter().partition(|row| !summary.unavailable.contains_key(&row.backend));
+    let cells = |row: Row| {
+        let cells = row.cells().into_iter().enumerate().filter(|(index, _)| column(*index));
+        cells.map(|(_, cell)| cell.to_owned()).collect()
+    };
+    let rows: Vec<Vec<String>> = measured.into_iter().map(cells).collect();
+    let absent: Vec<String> = absent.iter().map(|row| format!("{}: {}", row.backend, row.outcomes)).collect();
     let warmup: usize = summary.backends.iter().map(|backend| backend.warmup.total()).sum();
+    let p99 = match has_p99 {
+        true => "p99 over attempts with its distribution-free interval",
+        false => "a p99 would need 368 attempts of a backend",
+    };
     format!(
-        "{}<p class=\"dim\">Medians over storms with 95 % intervals; p99 over attempts with its distribution-free \
-         interval. All {} attempts are in attempts.csv; {warmup} of them are of warm-up storms, which are not counted.</p>\n",
-        page::table(&Row::HEADS, rows),
-        summary.attempts
+        "{}<p class=\"dim\">Medians over storms with 95 % intervals; {p99}. All {} attempts are in attempts.csv; \
+         {warmup} of them are of warm-up storms, which are not counted.</p>\n{}",
+        page::table(&heads, rows),
+        summary.attempts,
+        list(&absent)
     )
 }
 
