@@ -21,7 +21,7 @@ const OCI_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 #[command(after_help = "\
 Settings: a flag wins over the environment (BENCH_ON, BENCH_INSTANCES, …), that over bench.toml in the
 working directory (the same names as keys), that over the default.
-Exit codes: 0 fine, 1 could not do it, 2 wrong usage, 10 a regression, with --strict also 12 inconclusive
+Exit codes: 0 fine, 1 could not do it, 2 wrong usage, 10 a regression, 11 a leak, with --strict also 12 inconclusive
 and 13 incomparable, 77 something asked for by name is missing here, 130 interrupted.")]
 pub struct Cli {
     /// What to do

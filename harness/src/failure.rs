@@ -8,6 +8,8 @@ pub const USAGE: u8 = 2;
 pub const CANNOT: u8 = 1;
 /// Exit code where something got worse.
 pub const REGRESSED: u8 = 10;
+/// Exit code where something leaks that was expected to be kept apart.
+pub const NOT_ISOLATED: u8 = 11;
 /// Exit code where storms cannot tell, and must (`--strict`).
 pub const INCONCLUSIVE: u8 = 12;
 /// Exit code where the sides cannot be compared, and must be (`--strict`).

@@ -72,6 +72,11 @@ impl Display {
                 };
                 self.line(&what);
             }
+            Progress::Checked { backend, counts } => {
+                let counts: Vec<String> =
+                    counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+                self.line(&format!("{backend}: {}", counts.join(", ")));
+            }
             Progress::Warning(what) => self.warning(&what),
         }
     }

@@ -1,7 +1,7 @@
 //! A run folder as the place where a scenario's rows go.
 
 use results::RunFolder;
-use results::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 use scenarios::{Error, Rows};
 
 /// Writes to a [`RunFolder`].
@@ -51,6 +51,10 @@ impl Rows for FolderRows<'_> {
 
     fn drill(&mut self, row: &Drill) -> Result<(), Error> {
         self.folder.drill(row).map_err(refused("a row of drills.csv"))
+    }
+
+    fn check(&mut self, row: &Check) -> Result<(), Error> {
+        self.folder.check(row).map_err(refused("a row of checks.csv"))
     }
 
     fn update(&mut self, run: &Run) -> Result<(), Error> {

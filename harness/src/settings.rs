@@ -57,6 +57,18 @@ pub struct Settings {
     #[arg(long, env = "BENCH_RATE", value_name = "R")]
     pub rate: Option<f64>,
 
+    /// isolation: checks, claims or globs over their names
+    #[arg(long, env = "BENCH_CHECK", value_name = "CHECK|CLAIM|GLOB,…", value_delimiter = ',')]
+    pub check: Option<Vec<String>>,
+
+    /// isolation: whether each check is also tried with its mechanism removed
+    #[arg(long, env = "BENCH_CONTROLS", value_name = "on|off")]
+    pub controls: Option<String>,
+
+    /// isolation: a mechanism left out of `container`, or all in turn: which checks notice
+    #[arg(long, env = "BENCH_MUTATE", value_name = "all|MECHANISM", hide = true)]
+    pub mutate: Option<String>,
+
     /// density: grow until N instances, failure, or free=10%
     #[arg(long, env = "BENCH_UNTIL", value_name = "N|failure|free=P%")]
     pub until: Option<String>,
@@ -210,6 +222,9 @@ impl Settings {
             images: self.images.or(other.images),
             modes: self.modes.or(other.modes),
             rate: self.rate.or(other.rate),
+            check: self.check.or(other.check),
+            controls: self.controls.or(other.controls),
+            mutate: self.mutate.or(other.mutate),
             until: self.until.or(other.until),
             steps: self.steps.or(other.steps),
             requests: self.requests.or(other.requests),

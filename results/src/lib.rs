@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 pub mod folder;
 pub mod history;
+pub mod isolation;
 pub mod noise;
 pub mod record;
 pub mod report;

@@ -70,6 +70,12 @@ pub trait Instance: Send {
         Ok(None)
     }
 
+    /// The process of this host that was started for it: the workload itself, a container's init, a
+    /// foreign runtime, a virtual machine's monitor. `None` where there is none to look at.
+    fn root_pid(&self) -> Option<i32> {
+        None
+    }
+
     /// What it occupies now.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub enum Event {
     Parked,
     /// A copy of a machine has taken its identity.
     Became(guest::Became),
+    /// What became of a request of the workload `probe`.
+    Observed(guest::probe::Observation),
     /// Something about the instance has been measured: what, with its unit as in `overlay_bytes`, and
     /// the value. Where it is told several times, the last value counts.
     Measured(&'static str, u64),

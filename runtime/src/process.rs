@@ -110,6 +110,10 @@ impl Instance for Process {
         Some((Ipv4Addr::LOCALHOST, guest_port).into())
     }
 
+    fn root_pid(&self) -> Option<i32> {
+        self.pid().ok()
+    }
+
     fn memory(&self) -> Result<Footprint, Error> {
         crate::footprint::of_process(self.pid()?)
     }

@@ -4,7 +4,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
-use crate::{Completion, Error, HostSize, Launch, Stage, boot_storm, density, node_failure, sweep};
+use crate::{
+    Completion, Error, HostSize, Launch, Stage, boot_storm, density, isolation, node_failure, sweep,
+};
 
 /// Declares the scenarios: a variant of [`Plan`], its room, and what it does. Each room has a `NAME`,
 /// a `Plan` with `KEYS`, `launch`, `sized_for`, `quicken`, `validate` and `would_do`, and a `run`.
@@ -109,6 +111,8 @@ scenarios! {
         "storms of many sizes, on few and many cores: the curve of latency, its knee, what neighbours feel";
     NodeFailure, node_failure,
         "a node dies under load and everything is started again: time until all serve, requests lost";
+    Isolation, isolation,
+        "does each instance stay apart: plants, witnesses, and controls that must leak";
 }
 
 impl Plan {

@@ -60,6 +60,13 @@ pub enum Progress {
         /// From the first due instant until the last instance was gone, in nanoseconds.
         lasted_ns: u64,
     },
+    /// All checks have been judged of a backend.
+    Checked {
+        /// Its name.
+        backend: String,
+        /// How many checks came to each verdict.
+        counts: std::collections::BTreeMap<&'static str, u32>,
+    },
     /// What a reader should know before believing a number; also in `run.json`.
     Warning(String),
 }

@@ -1,6 +1,6 @@
 //! Where the rows of a run go.
 
-use results::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 
 use crate::Error;
 
@@ -60,6 +60,12 @@ pub trait Rows {
     /// # Errors
     /// As [`Rows::attempt`].
     fn drill(&mut self, row: &Drill) -> Result<(), Error>;
+
+    /// Appends to `checks.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn check(&mut self, row: &Check) -> Result<(), Error>;
 
     /// Rewrites `run.json`.
     ///

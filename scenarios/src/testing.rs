@@ -1,6 +1,6 @@
 //! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
 
-use results::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use results::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 use runtime::clock::now_ns;
 use runtime::fake::FakeBackend;
 use runtime::image::Image;
@@ -21,6 +21,7 @@ pub(crate) struct Memory {
     pub(crate) storms: Vec<Storm>,
     pub(crate) steps: Vec<MemoryStep>,
     pub(crate) drills: Vec<Drill>,
+    pub(crate) checks: Vec<Check>,
     pub(crate) full_after: Option<usize>,
 }
 
@@ -70,6 +71,11 @@ impl Rows for Memory {
 
     fn drill(&mut self, row: &Drill) -> Result<(), Error> {
         self.drills.push(row.clone());
+        Ok(())
+    }
+
+    fn check(&mut self, row: &Check) -> Result<(), Error> {
+        self.checks.push(row.clone());
         Ok(())
     }
 

@@ -113,7 +113,8 @@ async fn follow(
             | Event::Done(_)
             | Event::Measured(..)
             | Event::Parked
-            | Event::Became(_) => {}
+            | Event::Became(_)
+            | Event::Observed(_) => {}
         }
     }
 }

@@ -160,6 +160,16 @@ fn verdict(summary: &Summary, completion: Completion, named: bool) -> Result<u8,
     if named && let Some((backend, why)) = summary.unavailable.iter().next() {
         return Err(Failure::Missing(format!("{backend} was asked for and could not run: {why}")));
     }
+    if !summary.isolation.is_empty() {
+        let leaks = summary.isolation.iter().filter(|one| !one.failures.is_empty());
+        let leaks: Vec<String> =
+            leaks.map(|one| format!("{}: {}", one.backend, one.failures.join(", "))).collect();
+        if leaks.is_empty() {
+            return Ok(0);
+        }
+        terminal::say_error(&format!("expected to be kept apart, and is not: {}", leaks.join("; ")));
+        return Ok(failure::NOT_ISOLATED);
+    }
     match summary.backends.iter().find(|backend| backend.counted.ready == 0) {
         Some(backend) => {
             let name = &backend.backend;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::{
-    ATTEMPT_COLUMNS, ATTEMPTS_CSV, DECIDED_CSV, DRILL_COLUMNS, DRILLS_CSV, HOST_COLUMNS, HOST_CSV,
-    KSM_COLUMNS, KSM_CSV, MEASURE_COLUMNS, MEASURES_CSV, MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS,
-    PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
+    ATTEMPT_COLUMNS, ATTEMPTS_CSV, CHECK_COLUMNS, CHECKS_CSV, DECIDED_CSV, DRILL_COLUMNS, DRILLS_CSV,
+    HOST_COLUMNS, HOST_CSV, KSM_COLUMNS, KSM_CSV, MEASURE_COLUMNS, MEASURES_CSV, MEMORY_COLUMNS, MEMORY_CSV,
+    PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
 };
 use crate::Error;
 use crate::record::{
-    Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION, Storm,
+    Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION,
+    Storm,
 };
 
 /// A run as read from its folder.
@@ -38,6 +39,8 @@ pub struct LoadedRun {
     pub ksm: Vec<KsmSample>,
     /// `drills.csv`; empty where nothing failed on purpose.
     pub drills: Vec<Drill>,
+    /// `checks.csv`; empty where the scenario asks none.
+    pub checks: Vec<Check>,
     /// `measures.csv`; empty where nothing but times was measured.
     pub measures: Vec<Measure>,
     /// What is missing or was dropped in reading.
@@ -57,6 +60,7 @@ impl LoadedRun {
             memory: Vec::new(),
             ksm: Vec::new(),
             drills: Vec::new(),
+            checks: Vec::new(),
             measures: Vec::new(),
             warnings: Vec::new(),
         }
@@ -82,6 +86,7 @@ impl LoadedRun {
         let memory = load_optional(&path.join(MEMORY_CSV), MEMORY_COLUMNS, &mut warnings, |_| Ok(()))?;
         let ksm = load_optional(&path.join(KSM_CSV), KSM_COLUMNS, &mut warnings, |_| Ok(()))?;
         let drills = load_optional(&path.join(DRILLS_CSV), DRILL_COLUMNS, &mut warnings, |_| Ok(()))?;
+        let checks = load_optional(&path.join(CHECKS_CSV), CHECK_COLUMNS, &mut warnings, |_| Ok(()))?;
         let measures = load_optional(&path.join(MEASURES_CSV), MEASURE_COLUMNS, &mut warnings, |_| Ok(()))?;
         check_unique(path, &attempts)?;
         if !run.complete && path.join(DECIDED_CSV).exists() {
@@ -98,6 +103,7 @@ impl LoadedRun {
             memory,
             ksm,
             drills,
+            checks,
             measures,
             warnings,
         })

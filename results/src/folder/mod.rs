@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use load::LoadedRun;
 
 use crate::Error;
-use crate::record::{Attempt, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use crate::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
 use append::AppendFile;
 
 /// Name of the run's description.
@@ -106,6 +106,21 @@ pub const KSM_COLUMNS: &[&str] = &[
     "mem_available_bytes",
 ];
 
+/// Name of the table of isolation checks.
+pub const CHECKS_CSV: &str = "checks.csv";
+/// Columns of `checks.csv`.
+pub const CHECK_COLUMNS: &[&str] = &[
+    "check",
+    "claim",
+    "backend",
+    "expectation",
+    "observation",
+    "witness",
+    "controls",
+    "verdict",
+    "evidence",
+];
+
 /// Name of the table of drills.
 pub const DRILLS_CSV: &str = "drills.csv";
 /// Columns of `drills.csv`.
@@ -141,6 +156,7 @@ pub struct RunFolder {
     memory: AppendFile,
     ksm: AppendFile,
     drills: AppendFile,
+    checks: AppendFile,
     measures: AppendFile,
 }
 
@@ -165,6 +181,7 @@ impl RunFolder {
             storms: AppendFile::at_first_row(path.join(STORMS_CSV), STORM_COLUMNS),
             memory: AppendFile::at_first_row(path.join(MEMORY_CSV), MEMORY_COLUMNS),
             ksm: AppendFile::at_first_row(path.join(KSM_CSV), KSM_COLUMNS),
+            checks: AppendFile::at_first_row(path.join(CHECKS_CSV), CHECK_COLUMNS),
             drills: AppendFile::at_first_row(path.join(DRILLS_CSV), DRILL_COLUMNS),
             measures: AppendFile::at_first_row(path.join(MEASURES_CSV), MEASURE_COLUMNS),
         })
@@ -246,6 +263,18 @@ impl RunFolder {
     /// What the system said; the rows before stay as they were.
     pub fn drill(&self, drill: &Drill) -> Result<(), Error> {
         self.drills.rows(std::slice::from_ref(drill))
+    }
+
+    /// Appends a check. Line breaks within its texts become spaces.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn check(&self, check: &Check) -> Result<(), Error> {
+        let mut row = check.clone();
+        for text in [&mut row.observation, &mut row.witness, &mut row.controls, &mut row.evidence] {
+            *text = text.replace(['\n', '\r'], " ");
+        }
+        self.checks.rows(&[row])
     }
 
     /// Replaces `run.json` as a whole: a reader sees the old one or the new one. Once the run is

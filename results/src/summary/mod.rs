@@ -12,6 +12,7 @@ use crate::claims::{self, Finding};
 use crate::density::{self, BackendDensity};
 use crate::drill::{self, Recovery};
 use crate::folder::LoadedRun;
+use crate::isolation::{self, BackendChecks};
 use crate::record::{Outcome, SCHEMA_VERSION};
 use crate::statistics::{Estimate, Outliers};
 use crate::sweep::{self, Curve, Model};
@@ -51,6 +52,9 @@ pub struct Summary {
     /// What failures cost; empty where nothing failed on purpose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recoveries: Vec<Recovery>,
+    /// What the checks of isolation came to, per backend; empty for other scenarios.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub isolation: Vec<BackendChecks>,
     /// Verdicts.
     pub claims: Vec<Finding>,
     /// What a reader should know before believing a number.
@@ -179,6 +183,7 @@ pub fn summarize(run: &LoadedRun) -> Summary {
         sweep: curves,
         sweep_models: models,
         recoveries: drill::summarize(run),
+        isolation: isolation::summarize(run),
         unavailable: run.run.unavailable.clone(),
         claims: Vec::new(),
         warnings,

@@ -8,6 +8,13 @@ use crate::plan::Plan;
 /// configuration device (docs/specs/fw_cfg.rst; `opt/` is for users).
 pub const IDENTITY_FILE: &str = "opt/bench/identity";
 
+/// The name under which a machine finds its plan there, where that is too long for a kernel's command
+/// line (COMMAND_LINE_SIZE is 2,048 on x86).
+pub const PLAN_FILE: &str = "opt/bench/plan";
+
+/// The word on the command line that stands for it.
+pub const PLAN_IN_FW_CFG: &str = "@fw_cfg";
+
 /// What the file holds in a machine that is nobody's copy.
 pub const NO_IDENTITY: &[u8] = b"none";
 

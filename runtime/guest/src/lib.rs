@@ -10,8 +10,9 @@ mod decoder;
 mod identity;
 mod message;
 mod plan;
+pub mod probe;
 
 pub use decoder::{Decoded, Decoder, MAX_LINE_BYTES};
-pub use identity::{Became, IDENTITY_FILE, Identity, NO_IDENTITY};
+pub use identity::{Became, IDENTITY_FILE, Identity, NO_IDENTITY, PLAN_FILE, PLAN_IN_FW_CFG};
 pub use message::{Message, PROTOCOL_VERSION, RECORD_SEPARATOR, Stream};
 pub use plan::{ParseWorkloadError, Plan, Protocol, Service, WORKLOADS, Workload};

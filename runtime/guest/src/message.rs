@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Became;
+use crate::probe::Observation;
 
 /// Version of the protocol; a message of another version is not understood.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -71,6 +72,8 @@ pub enum Message {
         /// The text, invalid UTF-8 replaced.
         text: String,
     },
+    /// What became of a request of the workload `probe`.
+    Observation(Observation),
     /// The command of the workload `command` has ended.
     Exited {
         /// Exit status; 128 + signal where it was killed.

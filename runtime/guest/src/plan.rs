@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::probe;
+
 /// Names and one-line descriptions of the built-in workloads.
 pub const WORKLOADS: [(&str, &str); 6] = [
     ("ready", "reports its first instruction and waits"),
@@ -34,6 +36,13 @@ pub enum Workload {
     Command {
         /// Program and arguments.
         argv: Vec<String>,
+    },
+    /// Carry out requests and say what happened, then stay with what they have made.
+    Probe {
+        /// What every answer has to repeat.
+        nonce: String,
+        /// In this order.
+        requests: Vec<probe::Request>,
     },
     /// Run a service of the image and say when it listens.
     Service {
@@ -205,6 +214,7 @@ impl fmt::Display for Workload {
             Workload::Memory { bytes } => write!(f, "memory={bytes}"),
             Workload::Cpu => f.write_str("cpu"),
             Workload::Command { .. } => f.write_str("command"),
+            Workload::Probe { .. } => f.write_str("probe"),
             Workload::Service { service, .. } => {
                 write!(f, "service={}:{}", service.protocol.name(), service.port)
             }

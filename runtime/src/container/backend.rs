@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::mechanism::Mechanism;
 use super::prepared::{Files, Groups, PreparedContainer};
 use super::standard;
 use crate::cgroup::{Hierarchies, Mode};
@@ -18,7 +19,7 @@ impl Backend for ContainerBackend {
     }
 
     fn description(&self) -> &'static str {
-        "our own runtime: seven namespaces, cgroup and pivot_root"
+        "our own runtime: all namespaces, cgroup and pivot_root"
     }
 
     fn requirements(&self) -> Vec<Requirement> {
@@ -40,11 +41,44 @@ impl Backend for ContainerBackend {
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        WeakenedBackend { without: Vec::new() }.prepare(context, image)
+    }
+}
+
+/// `container` with mechanisms left out: what the checks of isolation are tried against. No user gets
+/// to choose it.
+pub struct WeakenedBackend {
+    /// What it lacks.
+    pub without: Vec<Mechanism>,
+}
+
+impl Backend for WeakenedBackend {
+    fn id(&self) -> String {
+        let lacks: Vec<String> = self.without.iter().map(ToString::to_string).collect();
+        if lacks.is_empty() { "container".into() } else { format!("container without {}", lacks.join(", ")) }
+    }
+
+    fn description(&self) -> &'static str {
+        "our own runtime with mechanisms left out, to try the checks against"
+    }
+
+    fn requirements(&self) -> Vec<Requirement> {
+        ContainerBackend.requirements()
+    }
+
+    fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
         let maps = standard::maps();
-        let files = image.rootfs.as_deref().map(|folder| Files::mapped(folder, &context.state_dir, &maps));
-        let setup = standard::setup(files.as_ref().map(Files::path), maps);
+        let is_mapped =
+            !self.without.iter().any(|one| matches!(one, Mechanism::UserNamespace | Mechanism::IdMap));
+        let files = image.rootfs.as_deref().map(|folder| match is_mapped {
+            true => Files::mapped(folder, &context.state_dir, &maps),
+            false => Files::Plain { folder: folder.to_owned(), why: "ids are not mapped".into() },
+        });
+        let mut setup = standard::setup(files.as_ref().map(Files::path), maps);
+        self.without.iter().for_each(|mechanism| mechanism.leave_out(&mut setup));
         let groups = Groups::Of(Hierarchies::of_host()?);
-        PreparedContainer::prepare(self.id(), context, image, setup, files, groups)
+        let without = self.without.clone();
+        PreparedContainer::prepare(self.id(), context, image, setup, files, groups, without)
     }
 }
 

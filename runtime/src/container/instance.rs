@@ -49,6 +49,10 @@ impl Instance for Container {
         Ok(Some(file.into()))
     }
 
+    fn root_pid(&self) -> Option<i32> {
+        self.exit.is_none().then_some(self.pid)
+    }
+
     fn memory(&self) -> Result<Footprint, Error> {
         let Some(cgroup) = &self.cgroup else { return crate::footprint::of_process(self.pid) };
         let cgroup_bytes = cgroup.memory_bytes();

@@ -16,6 +16,7 @@ mod idmap;
 mod instance;
 mod launch;
 mod loopback;
+mod mechanism;
 mod mount;
 mod namespace;
 mod partner;
@@ -33,9 +34,10 @@ pub(crate) mod standard;
 mod supervise;
 pub(crate) mod syscall;
 
-pub use backend::ContainerBackend;
+pub use backend::{ContainerBackend, WeakenedBackend};
 pub use compiled::Compiled;
 pub use launch::{Launch, Started};
+pub use mechanism::Mechanism;
 pub use rootless::RootlessBackend;
 
 /// What `container` makes of the image's files in `rootfs`, or of the guest program alone.

@@ -147,6 +147,23 @@ fn open(path: &Path, kind: &str) -> Result<OwnedFd, Error> {
     Err(Error::Invalid(format!("{} is not a namespace of kind {kind}", path.display())))
 }
 
+/// Whether a program can have a time namespace of its own here: what locks its file is else seen by
+/// every other container.
+pub(super) fn has_time() -> bool {
+    Path::new("/proc/self/ns/time").exists() && is_recent_enough()
+}
+
+/// Not told to be older than [`TIME_KERNEL`].
+fn is_recent_enough() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split(|sign: char| !sign.is_ascii_digit()).map(|number| number.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(Some(major)), Some(Some(minor))) => (major, minor) >= TIME_KERNEL,
+        _ => true,
+    }
+}
+
 fn time_offsets(wanted: &Wanted, labels: &mut Labels) -> Result<Option<(Label, CString)>, Error> {
     let offsets = wanted.time_offsets;
     let clocks = [("monotonic", offsets.monotonic), ("boottime", offsets.boottime)];
@@ -156,12 +173,9 @@ fn time_offsets(wanted: &Wanted, labels: &mut Labels) -> Result<Option<(Label, C
         }
         return Ok(None);
     }
-    let release = rustix::system::uname();
-    let release = release.release().to_string_lossy();
-    let mut numbers = release.split(|sign: char| !sign.is_ascii_digit()).map(|number| number.parse().ok());
-    if let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next())
-        && (major, minor) < TIME_KERNEL
-    {
+    if !is_recent_enough() {
+        let release = rustix::system::uname();
+        let release = release.release().to_string_lossy();
         return Err(Error::Missing {
             what: format!("a time namespace for the program itself needs Linux 6.1, this is {release}"),
             fix: None,

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::idmap::Mapped;
 use super::instance::Container;
+use super::mechanism::Mechanism;
 use super::reach::Reach;
-use super::setup::{IdMaps, Setup};
+use super::setup::{IdMaps, Namespace, Namespaces, Setup};
 use super::{Compiled, Launch, place, standard};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::clock::now_ns;
@@ -31,6 +32,12 @@ pub(super) struct PreparedContainer {
     compiled: Compiled,
     network: Kind,
     bridge: Option<Arc<Bridge>>,
+    /// Whether the host name is its own to set.
+    names_itself: bool,
+    /// Those of its own, for the record.
+    namespaces: Vec<&'static str>,
+    /// What has been left out of the standard.
+    without: Vec<Mechanism>,
     image: String,
 }
 
@@ -50,6 +57,7 @@ impl PreparedContainer {
         mut setup: Setup,
         files: Option<Files>,
         groups: Groups,
+        without: Vec<Mechanism>,
     ) -> Result<Arc<dyn Prepared>, Error> {
         crate::guest_program()?;
         let bridge = context.network.bridge()?;
@@ -62,6 +70,9 @@ impl PreparedContainer {
             groups,
             null: null.map_err(Error::system("open /dev/null"))?.into(),
             compiled: Compiled::new(&setup)?,
+            names_itself: setup.namespaces.uts == Namespace::New,
+            namespaces: names(&setup.namespaces),
+            without,
             maps: setup.id_maps.unwrap_or_default(),
             files,
             network: context.network.kind(),
@@ -71,6 +82,8 @@ impl PreparedContainer {
     }
 
     fn group(&self, spec: &LaunchSpec) -> Result<Option<Cgroup>, Error> {
+        let mut spec = spec.clone();
+        self.without.iter().for_each(|mechanism| mechanism.unlimit(&mut spec.limits));
         match &self.groups {
             Groups::Of(hierarchies) => {
                 Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &spec.limits).map(Some)
@@ -117,6 +130,21 @@ impl Files {
     }
 }
 
+/// The kinds that are new.
+fn names(namespaces: &Namespaces) -> Vec<&'static str> {
+    let kinds = [
+        ("pid", &namespaces.pid),
+        ("net", &namespaces.network),
+        ("uts", &namespaces.uts),
+        ("mount", &namespaces.mount),
+        ("ipc", &namespaces.ipc),
+        ("user", &namespaces.user),
+        ("cgroup", &namespaces.cgroup),
+        ("time", &namespaces.time),
+    ];
+    kinds.into_iter().filter(|(_, kind)| **kind == Namespace::New).map(|(name, _)| name).collect()
+}
+
 fn lines(ranges: &[super::setup::IdRange]) -> Vec<String> {
     ranges.iter().map(|range| format!("{} {} {}", range.inside, range.outside, range.count)).collect()
 }
@@ -126,7 +154,7 @@ impl Prepared for PreparedContainer {
         serde_json::json!({
             "backend": self.backend,
             "image": self.image,
-            "namespaces": ["pid", "net", "uts", "mount", "ipc", "user", "cgroup"],
+            "namespaces": self.namespaces,
             "id_maps": { "users": lines(&self.maps.uids), "groups": lines(&self.maps.gids) },
             "cgroup": match &self.groups {
                 Groups::Of(hierarchies) => hierarchies.mode().to_string(),
@@ -173,7 +201,7 @@ impl Prepared for PreparedContainer {
             program: Some(crate::guest_program()?),
             args: Some(vec![c"guest".into(), c"fd:3".into(), plan]),
             fds: &fds,
-            hostname: Some(hostname.get(..hostname.len().min(64)).unwrap_or_default()),
+            hostname: self.names_itself.then(|| hostname.get(..hostname.len().min(64)).unwrap_or_default()),
             entrance: entrance.as_ref(),
             gate: None,
             before_root: plug.as_ref().map(|plug| plug as &(dyn Fn(i32) -> Result<(), Error> + Sync)),

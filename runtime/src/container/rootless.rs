@@ -66,7 +66,7 @@ impl Backend for RootlessBackend {
             Err(why) => Groups::None(why.to_string()),
         };
         let setup = standard::setup(files.as_ref().map(Files::path), maps);
-        PreparedContainer::prepare(self.id(), context, image, setup, files, groups)
+        PreparedContainer::prepare(self.id(), context, image, setup, files, groups, Vec::new())
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn setup(rootfs: Option<&Path>, maps: IdMaps) -> Setup {
             ipc: Namespace::New,
             user: Namespace::New,
             cgroup: Namespace::New,
-            time: Namespace::Host,
+            time: if super::namespace::has_time() { Namespace::New } else { Namespace::Host },
             time_offsets: TimeOffsets::default(),
         },
         id_maps: Some(maps),

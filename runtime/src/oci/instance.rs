@@ -116,6 +116,10 @@ impl Instance for Container {
         self.service.or_else(|| self.uses_host_network.then(|| (Ipv4Addr::LOCALHOST, guest_port).into()))
     }
 
+    fn root_pid(&self) -> Option<i32> {
+        (!self.ended && self.pid > 0).then_some(self.pid)
+    }
+
     /// Of the container's processes and of the runtime's own that stay with it.
     fn memory(&self) -> Result<Footprint, Error> {
         let lists = self.parts.cgroups.iter().map(|cgroup| cgroup.join("cgroup.procs"));

@@ -85,9 +85,13 @@ impl BootFiles {
     }
 
     /// The kernel's command line.
-    pub(super) fn command_line(&self, accel: Accel, plan: &Plan) -> String {
-        let plan = Plan { root_disk: self.root.is_some(), ..plan.clone() };
-        command_line::of_guest(accel, self.tsc_khz, &plan.to_word())
+    pub(super) fn command_line(&self, accel: Accel, plan: &str) -> String {
+        command_line::of_guest(accel, self.tsc_khz, plan)
+    }
+
+    /// A plan as a machine with these files is told it.
+    pub(super) fn word(&self, plan: &Plan) -> String {
+        Plan { root_disk: self.root.is_some(), ..plan.clone() }.to_word()
     }
 
     fn initramfs(&self, networked: bool) -> Result<&Initramfs, Error> {

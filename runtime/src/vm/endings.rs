@@ -134,7 +134,8 @@ fn a_guest_without_init_resets_its_machine_and_says_so() {
         cpu: None,
         memory_bytes,
         vcpus,
-        boot: Paths::inherited().boot(&files.command_line(Accel::Tcg, &Plan::new(Workload::Ready))),
+        boot: Paths::inherited()
+            .boot(&files.command_line(Accel::Tcg, &files.word(&Plan::new(Workload::Ready)))),
         network: None,
         root_disk: None,
         further: &[],

@@ -206,6 +206,10 @@ impl Instance for Vm {
         self.service
     }
 
+    fn root_pid(&self) -> Option<i32> {
+        crate::pidfd::pid(self.pidfd.as_fd()).ok()
+    }
+
     fn memory(&self) -> Result<Footprint, Error> {
         let footprint = crate::footprint::of_process(crate::pidfd::pid(self.pidfd.as_fd())?)?;
         Ok(Footprint { cgroup_bytes: self.cgroup.as_ref().and_then(Cgroup::memory_bytes), ..footprint })

@@ -196,6 +196,7 @@ impl Told {
             Decoded::Message(Message::Done { amount }) => Event::Done(amount),
             Decoded::Message(Message::Parked) => Event::Parked,
             Decoded::Message(Message::Became(became)) => Event::Became(became),
+            Decoded::Message(Message::Observation(observation)) => Event::Observed(observation),
             Decoded::Message(Message::Exited { code }) => Event::CommandExited(code),
             Decoded::Message(Message::Failed { error }) => Event::Failed(error),
             Decoded::Message(Message::Clock { clock_ns }) => return self.clock.read(clock_ns, at_ns),

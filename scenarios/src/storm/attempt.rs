@@ -28,7 +28,9 @@ impl Target {
         match workload {
             Workload::Http | Workload::Service { .. } => Target::Serving,
             Workload::Memory { .. } => Target::Done,
-            Workload::Ready | Workload::Cpu | Workload::Command { .. } => Target::Ready,
+            Workload::Ready | Workload::Cpu | Workload::Command { .. } | Workload::Probe { .. } => {
+                Target::Ready
+            }
         }
     }
 }
@@ -81,7 +83,11 @@ impl Progressing {
                 self.decide(Outcome::Failed, format!("the command ended with exit status {code}"));
             }
             Event::Failed(error) => self.decide(Outcome::Failed, error),
-            Event::CommandExited(_) | Event::Listening(_) | Event::Parked | Event::Became(_) => {}
+            Event::CommandExited(_)
+            | Event::Listening(_)
+            | Event::Parked
+            | Event::Became(_)
+            | Event::Observed(_) => {}
         }
         if self.reached_ns(target).is_some() {
             self.decide(Outcome::Ready, String::new());

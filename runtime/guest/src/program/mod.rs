@@ -9,6 +9,7 @@ mod generator;
 mod http;
 mod machine;
 mod past;
+mod probe;
 mod root;
 mod service;
 mod unit;
@@ -18,7 +19,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use channel::Channel;
-use guest::{Identity, Message, Plan, Workload};
+use guest::{Identity, Message, PLAN_FILE, PLAN_IN_FW_CFG, Plan, Workload};
 
 pub use generator::{GENERATOR, generate};
 pub use unit::{TELL, tell};
@@ -51,6 +52,11 @@ pub fn run(channel: Channel, plan: Option<Cow<'_, str>>) -> i32 {
 fn read(word: Cow<'_, str>) -> Result<Plan, String> {
     match word.strip_prefix('@') {
         None => Plan::from_word(&word),
+        Some(_) if word == PLAN_IN_FW_CFG => {
+            let device = fw_cfg::FwCfg::open()?;
+            let file = device.find(PLAN_FILE).ok_or("the machine was given no plan")?;
+            Plan::from_word(&String::from_utf8_lossy(&device.content(file)))
+        }
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read the plan in {path}: {error}"))
             .and_then(|word| Plan::from_word(word.trim_end())),
@@ -63,6 +69,10 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
         Workload::Http => http::serve(channel.clone(), plan.inherited_listener, plan.address.is_some()),
         Workload::Memory { bytes } => touch(channel, *bytes),
         Workload::Cpu => compute(),
+        Workload::Probe { nonce, requests } => {
+            probe::run(channel, nonce, requests);
+            Ok(())
+        }
         Workload::Command { argv } => return command::run(channel, argv, &plan),
         Workload::Service { service, argv } => return service::run(channel, *service, argv, &plan),
     };

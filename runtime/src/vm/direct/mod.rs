@@ -31,22 +31,26 @@
 //! hardware: the recipe differs there by `-cpu host` and by not naming the clock's frequency. Memory is
 //! never allocated ahead, and huge pages are not asked for: a start of a second touches a third of the memory.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use guest::Plan;
+use guest::{PLAN_FILE, PLAN_IN_FW_CFG, Plan};
 
 use super::boot_files::{self, BootFiles, Paths};
 use super::hypervisor::{self, Hypervisor, Start};
 use super::options::Options;
 use super::reach::Reach;
 use super::recipe::{self, Network, Recipe};
-use super::{accel, instance, qemu};
+use super::{accel, file, instance, qemu};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
 
 /// Number of the image's disk among a machine's files, behind kernel and initramfs.
 const ROOT_DISK: usize = 2;
+/// Longest plan on the command line: of 2,048 bytes the kernel takes (COMMAND_LINE_SIZE on x86) the
+/// recipe's own words need a quarter.
+const COMMAND_LINE_BYTES: usize = 1400;
 
 /// `vm:direct`.
 pub struct DirectBackend {
@@ -93,14 +97,16 @@ struct PreparedVm {
 }
 
 impl PreparedVm {
+    /// `plan` as the machine is told it, and `plan_file` the path of the file with it where it is too
+    /// long for a command line.
     fn arguments(
         &self,
-        plan: &Plan,
+        plan: &str,
+        plan_file: Option<&str>,
         limits: &Limits,
         paths: &Paths,
         network: Option<Network>,
     ) -> Vec<String> {
-        let plan = Plan { address: network.as_ref().map(Network::guest_address), ..plan.clone() };
         let (memory_bytes, vcpus) = hypervisor::size(limits);
         recipe::arguments(&Recipe {
             machine: self.hypervisor.machine,
@@ -108,18 +114,22 @@ impl PreparedVm {
             cpu: None,
             memory_bytes,
             vcpus,
-            boot: paths.boot(&self.files.command_line(self.hypervisor.accel(), &plan)),
+            boot: paths.boot(&self.files.command_line(self.hypervisor.accel(), plan)),
             network,
             root_disk: self.files.root.as_ref().map(|_| ROOT_DISK),
-            further: &[],
+            further: &plan_file
+                .map(|path| ["-fw_cfg".to_owned(), format!("name={PLAN_FILE},file={path}")])
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>(),
         })
     }
 }
 
 impl Prepared for PreparedVm {
     fn config(&self) -> serde_json::Value {
-        let plan = Plan::new(Workload::Ready);
-        let example = self.arguments(&plan, &Limits::default(), &self.files.own_paths(), None);
+        let plan = self.files.word(&Plan::new(Workload::Ready));
+        let example = self.arguments(&plan, None, &Limits::default(), &self.files.own_paths(), None);
         serde_json::json!({
             "backend": "vm:direct",
             "image": self.image,
@@ -148,9 +158,18 @@ impl Prepared for PreparedVm {
         let reach = access.reach(&spec.name, recipe::service_port(&spec.plan.workload), files.len())?;
         let network = reach.as_ref().map(|reach| reach.network.clone());
         files.extend(reach.as_ref().and_then(Reach::file));
+        let address = network.as_ref().map(Network::guest_address);
+        let word = self.files.word(&Plan { address, ..spec.plan.clone() });
+        let is_long = word.len() > COMMAND_LINE_BYTES;
+        let told = if is_long { PLAN_IN_FW_CFG } else { &word };
+        let in_file = is_long.then(|| file::sealed("plan", word.as_bytes())).transpose();
+        let in_file = in_file.map_err(Error::system("make a sealed memory file for the plan"))?;
+        let path = in_file.as_ref().map(|_| recipe::file_path(files.len()));
+        files.extend(in_file.as_ref().map(|file| file.as_fd()));
+        let arguments = self.arguments(told, path.as_deref(), &spec.limits, &Paths::inherited(), network);
         let start = Start {
             name: &spec.name,
-            arguments: &self.arguments(&spec.plan, &spec.limits, &Paths::inherited(), network),
+            arguments: &arguments,
             files: &files,
             service: reach.as_ref().map(Reach::service),
             firmware: boot_files::firmware(self.hypervisor.machine),

@@ -85,7 +85,7 @@ impl Shape {
         network: Option<Network>,
     ) -> Vec<String> {
         let plan = Plan { address: network.as_ref().map(Network::guest_address), ..self.plan.clone() };
-        let command_line = files.command_line(hypervisor.accel(), &plan);
+        let command_line = files.command_line(hypervisor.accel(), &files.word(&plan));
         let [memory, identity] = [2, 3].map(recipe::file_path);
         let root_disk = files.disk().map(|_| OWN_FILES);
         let given = Given { memory: &memory, identity: &identity, root_disk, network };

@@ -1,0 +1,266 @@
+//! What a sibling sees of another although each has all the usual namespaces: exact channels, byte for
+//! byte or count for count. None of them needs a privilege, a network or a shared file.
+//!
+//! Seen on Linux 6.18: a lock on a namespace file is seen by everyone in that namespace, and most
+//! containers share the time namespace, and without a user namespace of their own the user namespace. Counters of the kernel
+//! (open files, processes made, cookies of sockets) are everybody's; inotify instances are charged to the
+//! user id in the parent user namespace.
+
+use guest::probe::Request;
+use nix::libc;
+use runtime::container::Mechanism;
+
+use super::super::check::{Check, Company, Expect, Finding, Missing, Scene, Twin};
+use super::super::judge;
+use super::super::kind::Kind;
+
+const CLAIM: &str = "ns-unaware";
+const COUNTER: &str = "the kernel counts for all its instances together";
+
+const fn lock(
+    id: &'static str,
+    question: &'static str,
+    expect: fn(Kind) -> Expect,
+    plant: fn(&super::super::nonce::Nonce) -> Vec<Request>,
+    look: fn(&Scene<'_>) -> Vec<Request>,
+    twin: Twin,
+) -> Check {
+    Check {
+        id,
+        claim: CLAIM,
+        question,
+        source: "fcntl(2): locks belong to the inode, and a namespace has one (nsfs)",
+        expect,
+        company: Company::Alone,
+        plant: Some(plant),
+        look: Some(look),
+        judge: |scene| {
+            let seen = scene.look(0)?;
+            let (errno, by) = (seen.number("errno")?, seen.number("held").unwrap_or(0));
+            Ok(match (errno, by) {
+                (0, 0) => Finding::Apart("unlocked".into()),
+                (0, _) => Finding::Open(format!("locked, by process {}", seen.number("by")?)),
+                _ => Finding::Wrong(judge::name(errno)),
+            })
+        },
+        twin,
+        ..Check::NOTHING
+    }
+}
+
+const fn counter(
+    id: &'static str,
+    question: &'static str,
+    source: &'static str,
+    plant: fn(&super::super::nonce::Nonce) -> Vec<Request>,
+    look: fn(&Scene<'_>) -> Vec<Request>,
+    judge: fn(&Scene<'_>) -> Result<Finding, Missing>,
+) -> Check {
+    Check {
+        id,
+        claim: CLAIM,
+        question,
+        source,
+        expect: |kind| Expect::of_kernel(kind, COUNTER),
+        company: Company::Quiet,
+        looks_before: true,
+        plant: Some(plant),
+        look: Some(look),
+        judge,
+        ..Check::NOTHING
+    }
+}
+
+pub(super) const ALL: &[Check] = &[
+    lock(
+        "sibling-lock-time",
+        "does a sibling see a lock on the file of the time namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/time".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/time".into() }],
+        Twin::Without(&[Mechanism::TimeNamespace]),
+    ),
+    lock(
+        "sibling-lock-user",
+        "does a sibling see a lock on the file of the user namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/user".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/user".into() }],
+        Twin::Without(&[Mechanism::UserNamespace]),
+    ),
+    lock(
+        "sibling-lock-uts",
+        "does a sibling see a lock on the file of the UTS namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/uts".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/uts".into() }],
+        Twin::Without(&[Mechanism::UtsNamespace]),
+    ),
+    lock(
+        "sibling-lock-net",
+        "does a sibling see a lock on the file of the network namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/net".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/net".into() }],
+        Twin::Without(&[Mechanism::NetworkNamespace]),
+    ),
+    lock(
+        "sibling-lock-ipc",
+        "does a sibling see a lock on the file of the IPC namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/ipc".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/ipc".into() }],
+        Twin::Without(&[Mechanism::IpcNamespace]),
+    ),
+    lock(
+        "sibling-lock-pid",
+        "does a sibling see a lock on the file of the PID namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/pid".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/pid".into() }],
+        Twin::Without(&[Mechanism::PidNamespace]),
+    ),
+    lock(
+        "sibling-lock-cgroup",
+        "does a sibling see a lock on the file of the cgroup namespace?",
+        Expect::usual,
+        |_| vec![Request::LockPlant { path: "/proc/self/ns/cgroup".into() }],
+        |_| vec![Request::LockLook { path: "/proc/self/ns/cgroup".into() }],
+        Twin::Without(&[Mechanism::CgroupNamespace]),
+    ),
+    counter(
+        "sibling-open-files",
+        "does a sibling see in /proc/sys/fs/file-nr how many files another has opened?",
+        "Documentation/admin-guide/sysctl/fs.rst: file-nr",
+        |nonce| vec![Request::OpenMany { count: nonce.amplitude(600, 900) as u32 }],
+        |_| vec![Request::Read { path: "/proc/sys/fs/file-nr".into(), most: 200 }],
+        |scene| {
+            let read = |text: &str| first_number(text);
+            grown(scene, read(scene.before(0)?.text("text")?), read(scene.look(0)?.text("text")?))
+        },
+    ),
+    counter(
+        "sibling-processes",
+        "does a sibling see in /proc/stat how many processes another has made?",
+        "proc_stat(5): processes",
+        |nonce| vec![Request::ForkMany { count: nonce.amplitude(400, 700) as u32 }],
+        |_| vec![Request::Read { path: "/proc/stat".into(), most: 16_384 }],
+        |scene| {
+            let read = |text: &str| {
+                text.lines().find_map(|line| line.strip_prefix("processes ")).and_then(first_number)
+            };
+            grown(scene, read(scene.before(0)?.text("text")?), read(scene.look(0)?.text("text")?))
+        },
+    ),
+    counter(
+        "sibling-socket-cookies",
+        "does a sibling learn from its own cookie how many sockets another has made?",
+        "socket(7): SO_COOKIE; one counter of the kernel",
+        |nonce| vec![Request::Cookies { count: nonce.amplitude(600, 900) as u32 }],
+        |_| vec![Request::Cookies { count: 1 }],
+        |scene| grown(scene, Some(scene.before(0)?.number("value")?), Some(scene.look(0)?.number("value")?)),
+    ),
+    counter(
+        "sibling-connections",
+        "does a sibling see in /proc/net/sockstat how many TCP connections another holds?",
+        "proc_pid_net(5): sockstat, TCP alloc",
+        |nonce| vec![Request::Connections { count: nonce.amplitude(100, 200) as u32 }],
+        |_| vec![Request::Read { path: "/proc/net/sockstat".into(), most: 4096 }],
+        |scene| {
+            let read = |text: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+                let (_, alloc) = line.split_once("alloc ")?;
+                first_number(alloc)
+            };
+            let (before, after) = (read(scene.before(0)?.text("text")?), read(scene.look(0)?.text("text")?));
+            // Two sockets a connection.
+            let half = |number: Option<i64>| number.map(|number| number / 2);
+            grown(scene, half(before), half(after))
+        },
+    ),
+    Check {
+        id: "sibling-inotify",
+        claim: CLAIM,
+        question: "can one instance use up another's inotify instances?",
+        source: "inotify(7): max_user_instances, charged to the user id in the parent user namespace",
+        expect: |kind| {
+            Expect::of_kernel(
+                kind,
+                "charged to the user id in the parent user namespace, which is the same for all instances",
+            )
+        },
+        company: Company::Quiet,
+        plant: Some(|_| vec![Request::Inotify { count: 4096 }]),
+        look: Some(|_| vec![Request::Inotify { count: 1 }]),
+        witness: |scene| {
+            let (made, end) = scene
+                .plant(0)
+                .and_then(|seen| Ok((seen.number("made")?, seen.number("end")?)))
+                .map_err(|Missing(what)| what)?;
+            match end as i32 {
+                libc::EMFILE => Ok(format!("{made} instances used up the limit")),
+                _ => Err(format!("{made} instances, then {}: the limit was not reached", judge::name(end))),
+            }
+        },
+        judge: |scene| {
+            let (made, end) = (scene.look(0)?.number("made")?, scene.look(0)?.number("end")?);
+            Ok(match (made, end as i32) {
+                (1, _) => Finding::Apart("it got one of its own".into()),
+                (_, libc::EMFILE) => Finding::Open("EMFILE: none is left for it".into()),
+                (_, errno) => Finding::Wrong(judge::name(errno.into())),
+            })
+        },
+        ..Check::NOTHING
+    },
+    Check {
+        id: "sibling-user-keyring",
+        claim: CLAIM,
+        question: "does a sibling find a key in the user's keyring?",
+        source: "user-keyring(7): one for each user id and user namespace",
+        company: Company::Alone,
+        plant: Some(|nonce| vec![Request::KeyPlant { name: nonce.word() }]),
+        look: Some(|scene| vec![Request::KeyLook { name: scene.nonce.word() }]),
+        // Where the calls are refused there is nothing to find; that no key can be made is the canary then.
+        witness: |scene| {
+            let errno = scene.plant(0).and_then(|seen| seen.number("errno")).map_err(|Missing(what)| what)?;
+            Ok(format!("add_key: {}", judge::name(errno)))
+        },
+        judge: |scene| {
+            let (planted, seen) = (scene.plant(0)?.number("errno")?, scene.look(0)?);
+            let errno = seen.number("errno")?;
+            let is_refused = |errno: i64| [libc::EPERM, libc::EACCES].contains(&(errno as i32));
+            Ok(match (planted, errno) {
+                (0, 0) => Finding::Open("the sibling finds the key".into()),
+                (0, _) if seen.number("own")? == 1 => Finding::Apart(judge::name(errno)),
+                (planted, errno) if is_refused(planted) && is_refused(errno) => {
+                    Finding::Apart(format!("the calls are refused: {}", judge::name(errno)))
+                }
+                (planted, errno) => {
+                    Finding::Wrong(format!("add_key {}, search {}", judge::name(planted), judge::name(errno)))
+                }
+            })
+        },
+        twin: Twin::Without(&[Mechanism::UserNamespace, Mechanism::Seccomp]),
+        ..Check::NOTHING
+    },
+];
+
+fn first_number(text: &str) -> Option<i64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether a counter grew by what the sibling did: within a tenth, for what the instances' own start does.
+fn grown(scene: &Scene<'_>, before: Option<i64>, after: Option<i64>) -> Result<Finding, Missing> {
+    let amplitude = scene.plant(0)?.number("made")?;
+    let (Some(before), Some(after)) = (before, after) else {
+        return Ok(Finding::Apart("the counter is not there inside, or counts nothing".into()));
+    };
+    let grown = after - before;
+    Ok(match (grown - amplitude).abs() * 10 <= amplitude * 3 {
+        true => Finding::Open(format!("grew by {grown} where the sibling made {amplitude}")),
+        false if grown.abs() * 2 < amplitude => {
+            Finding::Apart(format!("grew by {grown} where the sibling made {amplitude}"))
+        }
+        false => Finding::Wrong(format!("grew by {grown} where the sibling made {amplitude}")),
+    })
+}

@@ -1,0 +1,51 @@
+//! Judgements many checks share.
+
+use nix::errno::Errno;
+
+use super::check::{Finding, Missing, Seen};
+
+/// The name of an error number.
+pub fn name(errno: i64) -> String {
+    if errno == 0 { "success".into() } else { format!("{:?}", Errno::from_raw(errno as i32)) }
+}
+
+/// A look that must fail with one of `errnos`: success is open, any other error a wrong reason.
+/// ENOENT and ENOSYS are never taken for a refusal.
+///
+/// # Errors
+/// Where there is no `errno`.
+pub fn refused(seen: Seen<'_>, errnos: &[i32]) -> Result<Finding, Missing> {
+    let errno = seen.number("errno")?;
+    let told = name(errno);
+    Ok(match errno {
+        0 => Finding::Open("it succeeded".into()),
+        _ if errno == i64::from(nix::libc::ENOENT) || errno == i64::from(nix::libc::ENOSYS) => {
+            Finding::Wrong(format!("{told} says that there is nothing, not that it is refused"))
+        }
+        _ if errnos.contains(&(errno as i32)) => Finding::Apart(told),
+        _ => Finding::Wrong(told),
+    })
+}
+
+/// A look by key or name that must find nothing, while one for something of the probe's own finds it.
+///
+/// # Errors
+/// Where a fact is missing.
+pub fn not_found(seen: Seen<'_>, errno_if_absent: i32) -> Result<Finding, Missing> {
+    let (errno, own) = (seen.number("errno")?, seen.number("own")?);
+    let told = name(errno);
+    Ok(match errno {
+        0 => Finding::Open("it is found".into()),
+        _ if own != 1 => Finding::Wrong(format!("{told}, and not even its own is found")),
+        _ if errno == i64::from(errno_if_absent) => Finding::Apart(told),
+        _ => Finding::Wrong(told),
+    })
+}
+
+/// Whether `seen` is what was planted.
+pub fn differs(what: &str, seen: &str, planted: &str) -> Finding {
+    match seen == planted {
+        true => Finding::Open(format!("{what} is the one planted")),
+        false => Finding::Apart(format!("another {what}")),
+    }
+}

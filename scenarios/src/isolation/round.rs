@@ -1,0 +1,236 @@
+//! One round: the checks that share instances of one backend, from plant to judgement.
+
+use std::time::Duration;
+
+use guest::probe::{Observation, Request};
+use runtime::{InstanceName, Limits, Prepared};
+
+use super::check::{Absent, Check, Finding, Missing, OnHost, Scene};
+use super::kind::Kind;
+use super::nonce::Nonce;
+use super::start::{Started, start};
+use crate::Stop;
+
+/// Where and how a round takes place.
+pub(super) struct Place<'a> {
+    pub(super) prepared: &'a dyn Prepared,
+    pub(super) kind: Kind,
+    /// Number of the round within the run.
+    pub(super) number: u32,
+    pub(super) timeout: Duration,
+    pub(super) stop: &'a Stop,
+}
+
+/// What a round says of one check.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) finding: Finding,
+    /// C0: the probes answered, each to its nonce and in full.
+    pub(super) answered: Result<u32, String>,
+    /// C2: before and after the look.
+    pub(super) witness: Result<String, String>,
+    /// C3: whether the look found something of its own; `None` where it has no such thing.
+    pub(super) own: Option<bool>,
+    /// Facts of both sides.
+    pub(super) evidence: String,
+}
+
+impl Outcome {
+    fn failed(why: &str) -> Outcome {
+        Outcome {
+            finding: Finding::Broken(why.to_owned()),
+            answered: Err(why.to_owned()),
+            witness: Err("not reached".into()),
+            own: None,
+            evidence: String::new(),
+        }
+    }
+}
+
+/// A check under way.
+struct Trial<'a> {
+    check: &'a Check,
+    nonce: Nonce,
+    on_host: Option<Box<dyn OnHost>>,
+    /// Why it goes no further.
+    over: Option<Outcome>,
+    before: Vec<Observation>,
+    planted: Vec<Observation>,
+    looked: Vec<Observation>,
+    /// How many answers there have to be.
+    asked: u32,
+    witness: Result<String, String>,
+}
+
+impl Trial<'_> {
+    fn scene(&self, kind: Kind, planter: Option<&Started>, looker: Option<&Started>) -> Scene<'_> {
+        Scene {
+            nonce: &self.nonce,
+            kind,
+            on_host: self.on_host.as_deref(),
+            before: &self.before,
+            planted: &self.planted,
+            looked: &self.looked,
+            planter: planter.and_then(Started::root_pid),
+            looker: looker.and_then(Started::root_pid),
+        }
+    }
+}
+
+/// Which part of a round an instance is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Before,
+    Plant,
+    Look,
+}
+
+/// Carries it out. The outcomes are in the order of `checks`.
+pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
+    let mut trials: Vec<Trial<'_>> = checks.iter().map(|check| begin(check)).collect();
+    let before = ask(&mut trials, Part::Before, place, None);
+    before.map(Started::stop);
+    let planter = ask(&mut trials, Part::Plant, place, None);
+    witness(&mut trials, place.kind, planter.as_ref(), None);
+    let looker = ask(&mut trials, Part::Look, place, planter.as_ref());
+    witness(&mut trials, place.kind, planter.as_ref(), looker.as_ref());
+    let outcomes = trials
+        .iter()
+        .map(|trial| match &trial.over {
+            Some(outcome) => outcome.clone(),
+            None => judge(trial, &trial.scene(place.kind, planter.as_ref(), looker.as_ref())),
+        })
+        .collect();
+    looker.map(Started::stop);
+    planter.map(Started::stop);
+    outcomes
+}
+
+fn begin(check: &Check) -> Trial<'_> {
+    let nonce = Nonce::new();
+    let (on_host, over) = match check.on_host.map(|plant| plant(&nonce)) {
+        None => (None, None),
+        Some(Ok(plant)) => (Some(plant), None),
+        Some(Err(Absent(why))) => {
+            let outcome = Outcome { finding: Finding::Absent(why.clone()), ..Outcome::failed(&why) };
+            (None, Some(outcome))
+        }
+    };
+    Trial {
+        check,
+        nonce,
+        on_host,
+        over,
+        before: Vec::new(),
+        planted: Vec::new(),
+        looked: Vec::new(),
+        asked: 0,
+        witness: Ok(String::new()),
+    }
+}
+
+/// Starts the instance of a part with the requests of all checks that have some.
+fn ask(
+    trials: &mut [Trial<'_>],
+    part: Part,
+    place: &Place<'_>,
+    planter: Option<&Started>,
+) -> Option<Started> {
+    let requests: Vec<Vec<Request>> = trials
+        .iter()
+        .map(|trial| {
+            let scene = || trial.scene(place.kind, planter, None);
+            match (part, trial.over.is_some()) {
+                (_, true) => Vec::new(),
+                (Part::Before, _) if !trial.check.looks_before => Vec::new(),
+                (Part::Plant, _) => trial.check.plant.map(|plant| plant(&trial.nonce)).unwrap_or_default(),
+                (Part::Before | Part::Look, _) => {
+                    trial.check.look.map(|look| look(&scene())).unwrap_or_default()
+                }
+            }
+        })
+        .collect();
+    let all: Vec<Request> = requests.iter().flatten().cloned().collect();
+    if all.is_empty() {
+        return None;
+    }
+    let index = match part {
+        Part::Before => 0,
+        Part::Plant => 1,
+        Part::Look => 2,
+    };
+    let name = InstanceName { storm: place.number, index };
+    // A check with limits is alone, so they are those of all.
+    let limits =
+        trials.iter().find_map(|trial| trial.check.limits).map_or_else(Limits::default, |limits| limits());
+    let started = start(place.prepared, name, &all, limits, place.timeout, place.stop);
+    let mut answers =
+        started.as_ref().map(|started| started.observations.clone()).unwrap_or_default().into_iter();
+    let trouble = match &started {
+        Ok(started) => started.trouble.clone(),
+        Err(error) => error.clone(),
+    };
+    for (trial, requests) in trials.iter_mut().zip(&requests) {
+        let own: Vec<Option<Observation>> = answers.by_ref().take(requests.len()).collect();
+        if trial.over.is_some() {
+            continue;
+        }
+        let answered: Vec<Observation> = own.into_iter().flatten().collect();
+        trial.asked += requests.len() as u32;
+        if answered.len() < requests.len() {
+            trial.over = Some(Outcome::failed(&format!(
+                "{} of {} requests answered: {trouble}",
+                answered.len(),
+                requests.len()
+            )));
+            continue;
+        }
+        match part {
+            Part::Before => trial.before = answered,
+            Part::Plant => trial.planted = answered,
+            Part::Look => trial.looked = answered,
+        }
+    }
+    started.ok()
+}
+
+fn witness(trials: &mut [Trial<'_>], kind: Kind, planter: Option<&Started>, looker: Option<&Started>) {
+    for trial in trials.iter_mut().filter(|trial| trial.over.is_none()) {
+        let seen = (trial.check.witness)(&trial.scene(kind, planter, looker));
+        // Both times, or not at all.
+        if trial.witness.is_ok() {
+            trial.witness = seen;
+        }
+    }
+}
+
+fn judge(trial: &Trial<'_>, scene: &Scene<'_>) -> Outcome {
+    let finding = match (trial.check.judge)(scene) {
+        Ok(finding) => finding,
+        Err(Missing(what)) => Finding::Broken(what),
+    };
+    let own = trial.looked.iter().filter_map(|seen| match seen.facts.get("own") {
+        Some(guest::probe::Fact::Number(own)) => Some(*own == 1),
+        _ => None,
+    });
+    let facts = |observations: &[Observation]| -> serde_json::Value {
+        observations
+            .iter()
+            .map(
+                |observation| serde_json::json!({ "ending": observation.ending, "facts": observation.facts }),
+            )
+            .collect()
+    };
+    Outcome {
+        finding,
+        answered: Ok(trial.asked),
+        witness: trial.witness.clone(),
+        own: own.reduce(|all, one| all && one),
+        evidence: serde_json::json!({
+            "before": facts(&trial.before),
+            "planted": facts(&trial.planted),
+            "looked": facts(&trial.looked),
+        })
+        .to_string(),
+    }
+}

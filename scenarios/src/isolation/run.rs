@@ -1,0 +1,243 @@
+//! All checks on all backends: rounds on two threads, each in a world of its own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runtime::container::WeakenedBackend;
+use runtime::process::ProcessBackend;
+use runtime::{Backend, Prepared};
+
+use super::check::{Check, Company, Finding, Twin};
+use super::control::{self, Control};
+use super::kind::Kind;
+use super::list::twin_name;
+use super::plan::Plan;
+use super::round::{Outcome, Place, round};
+use super::world;
+use crate::contender::prepare;
+use crate::stage::warn;
+use crate::{Completion, Error, Progress, Stage, Stop};
+
+/// Rounds at once: what one waits for, another can use.
+const THREADS: usize = 2;
+
+/// Something that can be checked.
+struct Subject {
+    name: String,
+    kind: Kind,
+    prepared: Arc<dyn Prepared>,
+}
+
+/// One round to be made.
+struct Job {
+    subject: usize,
+    checks: Vec<usize>,
+    company: Company,
+}
+
+/// Outcomes by subject and check.
+type Outcomes = BTreeMap<(usize, usize), Outcome>;
+
+/// Carries out `plan`.
+///
+/// # Errors
+/// Where no backend works or a row cannot be written. A check that goes wrong is a row.
+pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
+    let Stage { backends, context, image, rows, run, stop, progress } = stage;
+    let checks = plan.checks();
+    let contenders = prepare(&plan.launch, &backends, context, image, run, progress)?;
+    let mut subjects: Vec<Subject> = contenders
+        .into_iter()
+        .map(|contender| Subject {
+            kind: Kind::of(&contender.name),
+            name: contender.name,
+            prepared: contender.prepared,
+        })
+        .collect();
+    let asked = subjects.len();
+    let mut jobs: Vec<Job> = (0..asked).flat_map(|subject| jobs(subject, &checks, |_| true)).collect();
+    let mut twins: Vec<(Twin, Result<usize, String>)> = Vec::new();
+    if plan.has_controls() {
+        for check in &checks {
+            if twins.iter().any(|(twin, _)| *twin == check.twin) {
+                continue;
+            }
+            let subject = twin(check.twin, &subjects[..asked]).unwrap_or_else(|backend| {
+                let prepared = backend.prepare(context, image).map_err(|error| error.to_string())?;
+                let kind = if check.twin == Twin::Process { Kind::Process } else { Kind::Container };
+                subjects.push(Subject { name: twin_name(check.twin), kind, prepared });
+                Ok(subjects.len() - 1)
+            });
+            if let Ok(subject) = subject
+                && subject >= asked
+            {
+                jobs.extend(self::jobs(subject, &checks, |other| other.twin == check.twin));
+            }
+            twins.push((check.twin, subject));
+        }
+    }
+    let field = Field {
+        subjects: &subjects,
+        checks: &checks,
+        timeout: Duration::from_secs_f64(plan.launch.timeout_s),
+        stop,
+        rounds: AtomicU32::new(0),
+        troubles: Mutex::new(Vec::new()),
+    };
+    let outcomes = field.carry_out(jobs);
+    for trouble in field.troubles.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        warn(run, progress, trouble);
+    }
+    for (subject, name) in subjects[..asked].iter().map(|subject| &subject.name).enumerate() {
+        let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
+        for (at, check) in checks.iter().enumerate() {
+            let Some(outcome) = outcomes.get(&(subject, at)) else { continue };
+            let control = control_of(check, at, &twins, &outcomes);
+            let row = control::row(check, name, outcome, &control);
+            *counts.entry(row.verdict.word()).or_default() += 1;
+            rows.check(&row)?;
+        }
+        progress(Progress::Checked { backend: name.clone(), counts });
+    }
+    run.complete = !stop.requested();
+    rows.update(run)?;
+    Ok(if stop.requested() { Completion::Interrupted } else { Completion::Complete })
+}
+
+/// The subject that already is this twin, or the backend to be prepared for it.
+fn twin(twin: Twin, subjects: &[Subject]) -> Result<Result<usize, String>, Box<dyn Backend>> {
+    match twin {
+        Twin::Process => match subjects.iter().position(|subject| subject.name == "process") {
+            Some(subject) => Ok(Ok(subject)),
+            None => Err(Box::new(ProcessBackend)),
+        },
+        Twin::Without(without) => {
+            let backend = WeakenedBackend { without: without.to_vec() };
+            let lacks = backend.requirements().into_iter().find_map(|requirement| requirement.state.err());
+            match lacks {
+                Some(why) => Ok(Err(format!("no container to weaken here: {why}"))),
+                None => Err(Box::new(backend)),
+            }
+        }
+    }
+}
+
+fn control_of(
+    check: &Check,
+    at: usize,
+    twins: &[(Twin, Result<usize, String>)],
+    outcomes: &Outcomes,
+) -> Control {
+    match twins.iter().find(|(twin, _)| *twin == check.twin).map(|(_, subject)| subject) {
+        None => Control::Not("controls are off".into()),
+        Some(Err(why)) => Control::Not(why.clone()),
+        Some(Ok(subject)) => match outcomes.get(&(*subject, at)) {
+            None => Control::Not("its round was not made".into()),
+            Some(outcome) => Control::Tried(match (&outcome.finding, &outcome.witness) {
+                (Finding::Open(_), Err(why)) => Finding::Broken(why.clone()),
+                (finding, _) => finding.clone(),
+            }),
+        },
+    }
+}
+
+/// The rounds a subject needs.
+fn jobs(subject: usize, checks: &[&Check], wanted: impl Fn(&Check) -> bool) -> Vec<Job> {
+    let wanted: Vec<usize> = (0..checks.len()).filter(|at| wanted(checks[*at])).collect();
+    let (together, apart): (Vec<usize>, Vec<usize>) =
+        wanted.into_iter().partition(|at| checks[*at].company == Company::Together);
+    let mut jobs: Vec<Job> =
+        apart.into_iter().map(|at| Job { subject, checks: vec![at], company: checks[at].company }).collect();
+    if !together.is_empty() {
+        jobs.push(Job { subject, checks: together, company: Company::Together });
+    }
+    jobs
+}
+
+/// What the threads of a run share.
+struct Field<'a> {
+    subjects: &'a [Subject],
+    checks: &'a [&'static Check],
+    timeout: Duration,
+    stop: &'a Stop,
+    rounds: AtomicU32,
+    troubles: Mutex<Vec<String>>,
+}
+
+impl Field<'_> {
+    /// All rounds: those that may run beside each other, those in the real host, those in quiet.
+    fn carry_out(&self, jobs: Vec<Job>) -> Outcomes {
+        let is_daemons = |job: &Job| self.subjects[job.subject].kind == Kind::Engine;
+        let (daemons, others): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_daemons);
+        let (quiet, busy): (Vec<Job>, Vec<Job>) =
+            others.into_iter().partition(|job| job.company == Company::Quiet);
+        let outcomes = Mutex::new(Outcomes::new());
+        self.crew(busy, THREADS, true, &outcomes);
+        self.crew(daemons, 1, false, &outcomes);
+        self.crew(quiet, 1, true, &outcomes);
+        outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `threads` threads that live until all of `jobs` are done: the kernel ends an instance with the
+    /// thread that started it.
+    fn crew(&self, jobs: Vec<Job>, threads: usize, apart: bool, outcomes: &Mutex<Outcomes>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let queue = Mutex::new(jobs);
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    if apart && let Err(why) = world::enter() {
+                        self.tell(why);
+                        // Who is not root can do nothing to the real host that he could not do anyway.
+                        if nix::unistd::geteuid().is_root() {
+                            return;
+                        }
+                    }
+                    while let Some(job) = next().filter(|_| !self.stop.requested()) {
+                        let found = self.job(&job);
+                        outcomes.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+                    }
+                });
+            }
+        });
+    }
+
+    /// One round, and once more for each check alone whose answers are missing: what one did to an
+    /// instance must not be another's outcome.
+    fn job(&self, job: &Job) -> Vec<((usize, usize), Outcome)> {
+        let mut found: Vec<((usize, usize), Outcome)> = self.round(job.subject, &job.checks);
+        for ((_, at), outcome) in &mut found {
+            let is_missing = outcome.answered.is_err() && !matches!(outcome.finding, Finding::Absent(_));
+            if is_missing
+                && job.checks.len() > 1
+                && !self.stop.requested()
+                && let Some((_, again)) = self.round(job.subject, &[*at]).pop()
+            {
+                *outcome = again;
+            }
+        }
+        found
+    }
+
+    fn round(&self, subject: usize, checks: &[usize]) -> Vec<((usize, usize), Outcome)> {
+        let Subject { kind, prepared, .. } = &self.subjects[subject];
+        let place = Place {
+            prepared: prepared.as_ref(),
+            kind: *kind,
+            number: self.rounds.fetch_add(1, Ordering::Relaxed),
+            timeout: self.timeout,
+            stop: self.stop,
+        };
+        let asked: Vec<&Check> = checks.iter().map(|at| self.checks[*at]).collect();
+        checks.iter().zip(round(&asked, &place)).map(|(at, outcome)| ((subject, *at), outcome)).collect()
+    }
+
+    fn tell(&self, trouble: String) {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(trouble);
+    }
+}
