@@ -73,9 +73,14 @@ setup_images() {
         podman=podman xz=xz-utils bzip2=bzip2 setpriv=util-linux
 }
 
-# What tests look at interfaces with; bench itself speaks netlink.
+# What tests look at interfaces with and stop a start at each of its steps; bench itself needs neither.
 setup_network() {
-    install_packages ip=iproute2
+    install_packages ip=iproute2 strace=strace
+}
+
+# The programs that map a user's subordinate ids, for containers without root.
+setup_rootless() {
+    install_packages newuidmap=uidmap
 }
 
 # A guest kernel, unpacked (not installed) from the distribution's package into the cache:

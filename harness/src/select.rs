@@ -5,7 +5,7 @@ use runtime::oci::OciBackend;
 use runtime::{Backend, vm};
 
 use crate::failure::Failure;
-use crate::nearest;
+use crate::{nearest, terminal};
 
 /// A family that stands for one of its members.
 const FAMILIES: [(&str, &str); 1] = [("vm", "vm:direct")];
@@ -90,7 +90,13 @@ pub fn backend(name: &str, options: &vm::Options, runtimes: &[String]) -> Result
     let id = FAMILIES.iter().find(|(family, _)| *family == name).map_or(name, |(_, id)| id);
     // What an ordinary user can have of it; the table shows it under that name.
     let is_root = nix::unistd::geteuid().is_root();
-    let id = if id == "container" && !is_root { "container:rootless" } else { id };
+    let becomes_rootless = id == "container" && !is_root;
+    if becomes_rootless {
+        terminal::say(
+            "note: container is container:rootless here, for this is not root (with sudo it is container)",
+        );
+    }
+    let id = if becomes_rootless { "container:rootless" } else { id };
     let known = known(options, runtimes)?;
     let ids: Vec<String> = known.iter().map(|backend| backend.id()).collect();
     known.into_iter().find(|backend| backend.id() == id).ok_or_else(|| {

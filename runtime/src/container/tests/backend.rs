@@ -131,6 +131,36 @@ fn the_inside_is_another_world() {
     assert_eq!(lines.last().map(|line| line.trim()), Some("0"), "{lines:?}");
 }
 
+/// CVE-2019-5736: an entrypoint that has the kernel execute what runs it, and a program that writes to
+/// that. What is there is a sealed file in memory, the host's programs are nowhere.
+#[test]
+fn the_file_of_what_runs_inside_cannot_be_written() {
+    let own = super::hostile::digest("/proc/self/exe");
+    let argv = vec!["/entry".into()];
+    let Some(mut entered) = launch("entry", Workload::Command { argv }, Limits::default()) else { return };
+    // It is the guest program once more, which by that name finds nobody to speak with.
+    let status = entered.until(|stamped| match stamped.event {
+        Event::CommandExited(status) => Some(status),
+        _ => None,
+    });
+    assert_eq!(status, 2);
+    drop(entered);
+    let script = "export PATH=/bin; (: > /proc/1/exe) 2>&1; (: >> /proc/1/exe) 2>&1; (exec 3<>/proc/1/exe) 2>&1; \
+                  readlink /proc/1/exe; ls -iL /proc/1/exe";
+    let Some(lines) = output("sealed", script) else { return };
+    let program = crate::guest_program().expect("sealed");
+    let inode = rustix::fs::fstat(program).expect("there").st_ino;
+    let refused = |line: &&String| line.contains("Text file busy") || line.contains("Permission denied");
+    assert_eq!(lines.iter().filter(refused).count(), 3, "{lines:?}");
+    assert!(lines.contains(&"/memfd:guest (deleted)".into()), "{lines:?}");
+    assert!(lines.iter().any(|line| line.trim().starts_with(&format!("{inode} "))), "{inode}: {lines:?}");
+    // Also once nobody executes it any more.
+    use rustix::fs::SealFlags;
+    let sealed = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    assert!(rustix::fs::fcntl_get_seals(program).expect("seals").contains(sealed));
+    assert_eq!(super::hostile::digest("/proc/self/exe"), own);
+}
+
 #[test]
 fn it_serves_over_the_inherited_socket() {
     let Some(mut launched) = launch("http", Workload::Http, Limits::default()) else { return };
