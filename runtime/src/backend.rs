@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use guest::Plan;
 
@@ -93,6 +94,26 @@ pub trait Instance: Send {
     /// # Errors
     /// As [`Instance::pause`].
     fn resume(&mut self) -> Result<(), Error>;
+
+    /// Has it give memory back to the host, or take it again, until it has `bytes` (a VM's balloon);
+    /// returns what it has then.
+    ///
+    /// # Errors
+    /// Where it cannot, which most cannot, or has not within `patience`.
+    fn set_memory(&mut self, bytes: u64, patience: Duration) -> Result<u64, Error> {
+        let _ = (bytes, patience);
+        Err(Error::Invalid("this instance has no balloon to give memory back with".into()))
+    }
+
+    /// Asks it to end, as the host of one does (SIGTERM; the power button), and ends it where it has
+    /// not within `patience`, or cannot be asked.
+    ///
+    /// # Errors
+    /// As [`Instance::stop`].
+    fn shut_down(&mut self, patience: Duration) -> Result<Exit, Error> {
+        let _ = patience;
+        self.stop()
+    }
 
     /// Ends it at once with everything it started, waits until that is so, and removes its
     /// cgroups, mounts and files.

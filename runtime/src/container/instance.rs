@@ -83,6 +83,15 @@ impl Instance for Container {
         Ok(())
     }
 
+    fn shut_down(&mut self, patience: Duration) -> Result<Exit, Error> {
+        if self.exit.is_none() && !self.is_paused {
+            // One that has ended already is none to be told.
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::TERM);
+            let _ = crate::pidfd::await_end(self.pidfd.as_fd(), patience);
+        }
+        self.stop()
+    }
+
     fn stop(&mut self) -> Result<Exit, Error> {
         if self.exit.is_none() {
             let before = crate::pidfd::exit(self.pidfd.as_fd());

@@ -188,6 +188,28 @@ impl Vm {
         self
     }
 
+    /// Has the guest give memory back, or take it again, until it has `bytes`; returns what it has.
+    ///
+    /// # Errors
+    /// A machine without the device, or a guest that has not got there within `patience`.
+    pub(super) fn balloon(&mut self, bytes: u64, patience: Duration) -> Result<u64, Error> {
+        let value = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.monitor.execute(qapi::qmp::balloon { value })?;
+        let deadline_ns = now_ns() + patience.as_nanos() as u64;
+        loop {
+            let answer = self.monitor.execute(qapi::qmp::query_balloon {})?;
+            match answer.get("actual").and_then(serde_json::Value::as_u64) {
+                Some(actual) if actual == bytes => return Ok(actual),
+                actual if now_ns() > deadline_ns => {
+                    return Err(Error::Invalid(format!(
+                        "the guest has {actual:?} bytes and not {bytes} after {patience:?}"
+                    )));
+                }
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     /// The monitor.
     pub(super) fn monitor(&mut self) -> &mut Monitor {
         &mut self.monitor
@@ -221,6 +243,17 @@ impl Instance for Vm {
 
     fn resume(&mut self) -> Result<(), Error> {
         self.monitor.execute(qapi::qmp::cont {}).map(drop)
+    }
+
+    fn shut_down(&mut self, patience: Duration) -> Result<Exit, Error> {
+        // A guest that does not listen to its power button, or has none, is ended below.
+        let asked = !self.ended && self.monitor.execute(qapi::qmp::system_powerdown {}).is_ok();
+        if asked && crate::pidfd::await_end(self.pidfd.as_fd(), patience).is_ok() {
+            let exit = crate::pidfd::exit(self.pidfd.as_fd());
+            self.stop()?;
+            return Ok(exit.unwrap_or(Exit::Code(0)));
+        }
+        self.stop()
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {

@@ -1,6 +1,7 @@
 //! A running machine with a disk of its own.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
@@ -53,6 +54,16 @@ impl Instance for FullVm {
 
     fn resume(&mut self) -> Result<(), Error> {
         self.vm.resume()
+    }
+
+    fn set_memory(&mut self, bytes: u64, patience: Duration) -> Result<u64, Error> {
+        self.vm.balloon(bytes, patience)
+    }
+
+    fn shut_down(&mut self, patience: Duration) -> Result<Exit, Error> {
+        let exit = self.vm.shut_down(patience);
+        self.measure();
+        exit
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {

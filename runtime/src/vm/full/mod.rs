@@ -130,6 +130,8 @@ impl PreparedVm {
         let console = recipe::file_fd(CONSOLE);
         further.extend(["-chardev".into(), format!("socket,id=console,fd={console}")]);
         further.extend(["-serial".into(), "chardev:console".into()]);
+        // What gives memory back to the host, and what tells it of the kernel's panic.
+        further.extend(["-device", "virtio-balloon-pci", "-device", "pvpanic"].map(String::from));
         further.extend(self.firmware.arguments(FURTHER + usize::from(is_linked)));
         recipe::arguments(&Recipe {
             machine: self.hypervisor.machine,

@@ -128,7 +128,10 @@ fn a_complete_system_boots_from_firmware_to_a_service_that_answers() {
     let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
     trial.context.watch.ask(&question, sink).expect("asked");
     assert_eq!(answers.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
-    vm.instance.stop().expect("stopped");
+    let few = 320 << 20;
+    assert_eq!(vm.instance.set_memory(few, DEADLINE).ok(), Some(few));
+    // By its power button, which systemd listens to; QEMU ends with the machine.
+    assert_eq!(vm.instance.shut_down(DEADLINE).expect("shut down"), crate::Exit::Code(0));
     let mut occupied = 0;
     while let Ok(stamped) = vm.events.try_recv() {
         if let Event::Measured("disk_occupied_bytes", bytes) = stamped.event {
@@ -137,4 +140,44 @@ fn a_complete_system_boots_from_firmware_to_a_service_that_answers() {
     }
     // It has written, and by far not as much as the disk has.
     assert!((512 << 10..256 << 20).contains(&occupied), "{occupied}");
+}
+
+#[test]
+fn a_complete_system_serves_http_on_the_bridge() {
+    if !can_boot() || !crate::network::tests::host() {
+        return;
+    }
+    let Some(image) = system() else { return };
+    let mut trial = Trial::with_network("full-nginx", crate::network::Kind::Bridge);
+    trial.context.cache_dir = crate::cache_dir();
+    let service = Service { protocol: Protocol::Http, port: 80 };
+    let mut vm = launch(&trial, options(None), &image, Workload::Service { service, argv: Vec::new() });
+    let listens = await_event(&mut vm, |event| match event {
+        Event::Listening(port) => Some(Ok(*port)),
+        Event::Failed(error) => Some(Err(error.clone())),
+        _ => None,
+    });
+    assert_eq!(listens, Ok(80), "{:?}", vm.seen);
+    let address = vm.instance.service(80).expect("reachable");
+    assert!(!address.ip().is_loopback(), "{address}");
+    let (sender, mut answers) = unbounded_channel();
+    let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
+    trial.context.watch.request(address, sink).expect("asked");
+    assert_eq!(answers.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    vm.instance.stop().expect("stopped");
+}
+
+#[test]
+fn a_panic_of_a_complete_systems_kernel_is_a_failure() {
+    if !can_boot() {
+        return;
+    }
+    let Some(image) = system() else { return };
+    let mut trial = Trial::new("full-panic");
+    trial.context.cache_dir = crate::cache_dir();
+    let script = "modprobe pvpanic-mmio; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger";
+    let argv = ["/bin/sh", "-c", script].map(String::from).to_vec();
+    let mut vm = launch(&trial, options(None), &image, Workload::Command { argv });
+    let error = failure(&mut vm);
+    assert!(error.contains("panicked"), "{error}");
 }
