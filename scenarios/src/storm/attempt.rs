@@ -109,7 +109,16 @@ impl Progressing {
     /// Its own end before it got there.
     pub(super) fn decide_exited(&mut self) {
         if let Some((_, exit)) = self.exited {
-            self.decide(Outcome::Failed, format!("ended too early with {exit}"));
+            self.decide(Outcome::Failed, format!("ended too early with {exit}{}", self.whereabouts()));
+        }
+    }
+
+    /// How far it has come, as the end of a sentence.
+    pub(super) fn whereabouts(&self) -> String {
+        match (self.ready_ns, self.marks.iter().max_by_key(|(at_ns, _)| *at_ns)) {
+            (Some(_), _) => ", after it was ready".into(),
+            (None, Some((_, phase))) => format!(", in its phase {phase}"),
+            (None, None) => String::new(),
         }
     }
 
@@ -271,13 +280,15 @@ mod tests {
     fn an_early_end_is_told_with_the_last_lines() {
         let log = |text: &str| Event::Log(text.into());
         let mut events: Vec<(u64, Event)> = (0..9).map(|at| (at, log(&format!("line {at}")))).collect();
+        events.extend([(20, Event::Mark("kernel")), (10, Event::Mark("firmware"))]);
         events.push((400, Event::Exited(Exit::Code(3))));
         let mut attempt = after(&events, Target::Ready);
         attempt.decide_exited();
         let row = attempt.row(&place(), 0);
         assert_eq!(row.outcome, Outcome::Failed);
         assert!(
-            row.error.contains("exit status 3") && row.error.contains("line 4 | line 5"),
+            row.error.contains("exit status 3, in its phase kernel;")
+                && row.error.contains("line 4 | line 5"),
             "{}",
             row.error
         );

@@ -327,7 +327,8 @@ impl Storm {
                     _ => "not there after",
                 };
                 let seconds = self.order.timeout_ns as f64 / 1e9;
-                slot.attempt.decide(Outcome::Timeout, format!("{what} {seconds} s"));
+                let far = slot.attempt.whereabouts();
+                slot.attempt.decide(Outcome::Timeout, format!("{what} {seconds} s{far}"));
             }
             if self.target == Target::Serving
                 && !slot.requested
