@@ -134,21 +134,29 @@ setup_disks() {
 }
 
 # A small Debian (or Ubuntu) with systemd, a kernel and redis in test-system/rootfs of the cache, which
-# the tests of complete virtual machines boot. Made as root: its files belong to several users.
-setup_system() {
-    local cache="${XDG_CACHE_HOME:-$HOME/.cache}/bench/test-system" kernel components work
+# the tests of complete virtual machines boot.
+setup_system() { make_system test-system; }
+
+# The same with a second kernel that has drivers for all hardware: what `bench run portability` carries
+# from hypervisor to hypervisor.
+setup_portable_system() { make_system portable-system general; }
+
+# make_system NAME [general]: made as root, for its files belong to several users.
+make_system() {
+    local cache="${XDG_CACHE_HOME:-$HOME/.cache}/bench/$1" kernel general components work
     [ ! -e "$cache/rootfs/usr/bin/redis-server" ] || [ ! -e "$cache/rootfs/usr/sbin/nginx" ] || return 0
     [ "$(id -u)" = 0 ] || return 1
     install_packages mmdebstrap=mmdebstrap
     case $(. /etc/os-release && echo "$ID") in
-        debian) kernel=linux-image-cloud-amd64 components=main ;;
-        ubuntu) kernel=linux-image-virtual components=main,universe ;;
+        debian) kernel=linux-image-cloud-amd64 general=linux-image-amd64 components=main ;;
+        ubuntu) kernel=linux-image-virtual general=linux-image-generic components=main,universe ;;
         *) return 1 ;;
     esac
+    [ "${2:-}" != general ] || kernel=$kernel,$general
     mkdir -p "$cache"
     # Beside its final place, so that a rename makes it whole or not at all.
     work=$(mktemp -d "$cache/.make.XXXXXX")
-    say "making a system for the tests of complete virtual machines"
+    say "making $1 for complete virtual machines"
     # Reachable from outside: Debian's own configuration listens on loopback only.
     if mmdebstrap --quiet --variant=minbase --components="$components" \
         --include="systemd-sysv,udev,initramfs-tools,$kernel,redis-server,nginx-light" \

@@ -265,7 +265,11 @@ pub struct ExecArgs {
     #[arg(long, env = "BENCH_TIMEOUT", value_name = "T")]
     pub timeout: Option<String>,
 
+    /// Instead of a command: what the instance finds of its image and its surroundings
+    #[arg(long, conflicts_with = "command")]
+    pub report: bool,
+
     /// Program and arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present = "report", value_name = "CMD")]
     pub command: Vec<String>,
 }

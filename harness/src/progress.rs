@@ -77,6 +77,14 @@ impl Display {
                     counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
                 self.line(&format!("{backend}: {}", counts.join(", ")));
             }
+            Progress::CellEnded { done, of, text } => {
+                self.line(&text);
+                if let Some(bar) = &self.bar {
+                    bar.set_message("portability");
+                    bar.set_length(of.into());
+                    bar.set_position(done.into());
+                }
+            }
             Progress::Warning(what) => self.warning(&what),
         }
     }

@@ -1,7 +1,9 @@
 //! A run folder as the place where a scenario's rows go.
 
 use results::RunFolder;
-use results::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use results::record::{
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+};
 use scenarios::{Error, Rows};
 
 /// Writes to a [`RunFolder`].
@@ -55,6 +57,10 @@ impl Rows for FolderRows<'_> {
 
     fn check(&mut self, row: &Check) -> Result<(), Error> {
         self.folder.check(row).map_err(refused("a row of checks.csv"))
+    }
+
+    fn cell(&mut self, row: &Cell) -> Result<(), Error> {
+        self.folder.cell(row).map_err(refused("a row of matrix.csv"))
     }
 
     fn update(&mut self, run: &Run) -> Result<(), Error> {

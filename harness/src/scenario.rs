@@ -115,7 +115,7 @@ pub fn vm_options(settings: &Settings) -> Result<vm::Options, Failure> {
         vm::CloneKind::from_name(word).ok_or_else(unknown)
     })?;
     let (kernel, disk) = (settings.kernel.clone(), settings.disk.clone());
-    Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, qemu: None })
+    Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, ..vm::Options::default() })
 }
 
 /// How instances are to be reached.

@@ -1,5 +1,7 @@
 //! From the names a user wrote to backends.
 
+use std::collections::BTreeMap;
+
 use runtime::fake::FakeBackend;
 use runtime::oci::OciBackend;
 use runtime::{Backend, vm};
@@ -38,6 +40,28 @@ pub fn backends(
         chosen.push(backend);
     }
     Ok(chosen)
+}
+
+/// `names` without families of which nothing can run here, and why not: what nobody asked for by name
+/// is no reason to stop.
+pub fn found_here(
+    names: &[String],
+    options: &vm::Options,
+    runtimes: &[String],
+) -> (Vec<String>, BTreeMap<String, String>) {
+    let mut absent = BTreeMap::new();
+    let mut here = names.to_vec();
+    here.retain(|name| {
+        let is_family = FAMILIES_FOUND.contains(&name.as_str());
+        match is_family.then(|| found(name, options, runtimes)) {
+            Some(Err(Failure::Missing(why))) => {
+                absent.insert(name.clone(), why);
+                false
+            }
+            _ => true,
+        }
+    });
+    (here, absent)
 }
 
 /// The members of a family that can run here.

@@ -93,6 +93,30 @@ pub struct Settings {
     #[arg(long, env = "BENCH_ALLOW", value_name = "WHAT,…", value_delimiter = ',')]
     pub allow: Option<Vec<String>>,
 
+    /// portability: what is tried: vm, containers, round-trips, live
+    #[arg(long, env = "BENCH_PARTS", value_name = "PART,…", value_delimiter = ',')]
+    pub parts: Option<Vec<String>>,
+
+    /// portability: profiles of hardware the disk is tried on
+    #[arg(long, env = "BENCH_HARDWARE", value_name = "PROFILE,…", value_delimiter = ',')]
+    pub hardware: Option<Vec<String>>,
+
+    /// portability: formats of the disk
+    #[arg(long, env = "BENCH_FORMATS", value_name = "FORMAT,…", value_delimiter = ',')]
+    pub formats: Option<Vec<String>>,
+
+    /// portability: firmwares of the machines
+    #[arg(long, env = "BENCH_FIRMWARES", value_name = "bios|uefi,…", value_delimiter = ',')]
+    pub firmwares: Option<Vec<String>>,
+
+    /// portability: machines at a time
+    #[arg(long, env = "BENCH_PARALLEL", value_name = "N")]
+    pub parallel: Option<u32>,
+
+    /// portability: folder with the files of the complete operating system that is carried
+    #[arg(long, env = "BENCH_SYSTEM", value_name = "DIR")]
+    pub system: Option<PathBuf>,
+
     /// When attempts are due: burst, serial, rate=R/s or poisson=R/s
     #[arg(long, env = "BENCH_ARRIVAL", value_name = "A")]
     pub arrival: Option<String>,
@@ -231,6 +255,12 @@ impl Settings {
             reserve: self.reserve.or(other.reserve),
             ksm: self.ksm.or(other.ksm),
             allow: self.allow.or(other.allow),
+            parts: self.parts.or(other.parts),
+            hardware: self.hardware.or(other.hardware),
+            formats: self.formats.or(other.formats),
+            firmwares: self.firmwares.or(other.firmwares),
+            parallel: self.parallel.or(other.parallel),
+            system: self.system.or(other.system),
             arrival: self.arrival.or(other.arrival),
             image: self.image.or(other.image),
             workload: self.workload.or(other.workload),

@@ -31,6 +31,30 @@ pub fn table(summary: &Summary) -> Table {
     table
 }
 
+/// Heads of the table of what was carried where.
+const MATRIX_HEADS: [&str; 2] = ["carried", "what became of it"];
+
+/// A row a kind of thing that was carried.
+pub fn matrix(summary: &Summary) -> Option<Table> {
+    let found = summary.portability.as_ref()?;
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(MATRIX_HEADS);
+    for (kind, outcomes) in &found.outcomes {
+        let parts: Vec<String> =
+            outcomes.iter().map(|(outcome, count)| format!("{count} {}", outcome.word())).collect();
+        table.add_row([kind.clone(), parts.join(", ")]);
+    }
+    for cover in &found.covers {
+        let most = cover.needed.last().copied().unwrap_or(0);
+        let told = format!("{most} for {} of {} platforms", cover.needed.len(), cover.platforms);
+        table.add_row([cover.what.clone(), told]);
+    }
+    Some(table)
+}
+
 /// Heads of the drills' table.
 const RECOVERY_HEADS: [&str; 7] =
     ["backend", "dies", "drills", "half serve after", "90 %", "all", "requests lost"];

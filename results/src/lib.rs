@@ -15,6 +15,7 @@ pub mod folder;
 pub mod history;
 pub mod isolation;
 pub mod noise;
+pub mod portability;
 pub mod record;
 pub mod report;
 pub mod statistics;

@@ -193,7 +193,7 @@ impl Launch {
             problem: format!("{:?} is not linked or copy", self.clone),
         })?;
         let (kernel, disk) = (self.kernel.clone(), self.disk.clone());
-        Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, qemu: None })
+        Ok(vm::Options { accel, machine, kernel, firmware, clone, disk, ..vm::Options::default() })
     }
 
     /// How instances are reached.

@@ -13,6 +13,7 @@ pub mod isolation;
 mod launch;
 pub mod node_failure;
 mod plan;
+pub mod portability;
 mod progress;
 mod rows;
 mod stage;

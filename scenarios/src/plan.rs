@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use toml::Table;
 
 use crate::{
-    Completion, Error, HostSize, Launch, Stage, boot_storm, density, isolation, node_failure, sweep,
+    Completion, Error, HostSize, Launch, Stage, boot_storm, density, isolation, node_failure, portability,
+    sweep,
 };
 
 /// Declares the scenarios: a variant of [`Plan`], its room, and what it does. Each room has a `NAME`,
@@ -113,6 +114,8 @@ scenarios! {
         "a node dies under load and everything is started again: time until all serve, requests lost";
     Isolation, isolation,
         "does each instance stay apart: plants, witnesses, and controls that must leak";
+    Portability, portability,
+        "one disk on hardware and in formats, one image on runtimes and kernels: what works unchanged";
 }
 
 impl Plan {

@@ -67,6 +67,15 @@ pub enum Progress {
         /// How many checks came to each verdict.
         counts: std::collections::BTreeMap<&'static str, u32>,
     },
+    /// Something was carried somewhere.
+    CellEnded {
+        /// What of the matrix is decided by now.
+        done: u32,
+        /// What there is to decide, as far as is known; failures add to it.
+        of: u32,
+        /// What was tried where, and what became of it.
+        text: String,
+    },
     /// What a reader should know before believing a number; also in `run.json`.
     Warning(String),
 }

@@ -1,6 +1,8 @@
 //! Where the rows of a run go.
 
-use results::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use results::record::{
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+};
 
 use crate::Error;
 
@@ -66,6 +68,12 @@ pub trait Rows {
     /// # Errors
     /// As [`Rows::attempt`].
     fn check(&mut self, row: &Check) -> Result<(), Error>;
+
+    /// Appends to `matrix.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn cell(&mut self, row: &Cell) -> Result<(), Error>;
 
     /// Rewrites `run.json`.
     ///

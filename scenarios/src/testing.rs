@@ -1,6 +1,8 @@
 //! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
 
-use results::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use results::record::{
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+};
 use runtime::clock::now_ns;
 use runtime::fake::FakeBackend;
 use runtime::image::Image;
@@ -22,6 +24,7 @@ pub(crate) struct Memory {
     pub(crate) steps: Vec<MemoryStep>,
     pub(crate) drills: Vec<Drill>,
     pub(crate) checks: Vec<Check>,
+    pub(crate) cells: Vec<Cell>,
     pub(crate) full_after: Option<usize>,
 }
 
@@ -76,6 +79,11 @@ impl Rows for Memory {
 
     fn check(&mut self, row: &Check) -> Result<(), Error> {
         self.checks.push(row.clone());
+        Ok(())
+    }
+
+    fn cell(&mut self, row: &Cell) -> Result<(), Error> {
+        self.cells.push(row.clone());
         Ok(())
     }
 

@@ -56,9 +56,14 @@ pub fn run(args: ExecArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let session = Session::begin(scenario::network(&settings)?)?;
     let image = run::image(settings.image.as_deref().unwrap_or("builtin"), &session.context.cache_dir)?;
     let prepared = backend.prepare(&session.context, &image)?;
-    let mut plan = Plan::new(Workload::Command { argv: args.command });
-    plan.environment.clone_from(&image.environment);
-    plan.working_directory.clone_from(&image.working_directory);
+    let plan = if args.report {
+        scenarios::portability::report_plan()
+    } else {
+        let mut plan = Plan::new(Workload::Command { argv: args.command });
+        plan.environment.clone_from(&image.environment);
+        plan.working_directory.clone_from(&image.working_directory);
+        plan
+    };
     prepared.get_ready(&plan, &Limits::default())?;
     let name = InstanceName { storm: 0, index: 0 };
     let spec = LaunchSpec { name: name.clone(), plan, limits: Limits::default() };

@@ -40,14 +40,18 @@ pub fn run(args: &ReportArgs, out: &mut impl Write) -> Result<u8, Failure> {
 pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     let summary = results::write_all(path).map_err(|error| Failure::Cannot(error.to_string()))?;
     let colours = terminal::stdout_colours();
+    let carried = table::matrix(&summary);
     match table::sweep(&summary) {
         // Medians over storms of all sizes together would say nothing.
         Some((sweep, knees)) => {
             print_table(sweep, out)?;
             knees.iter().try_for_each(|knee| writeln!(out, "  {knee}"))?;
         }
+        // No instance of it has a row of its own.
+        None if carried.is_some() && summary.attempts == 0 => {}
         None => print_table(table::table(&summary), out)?,
     }
+    carried.map_or(Ok(()), |carried| print_table(carried, out))?;
     for note in table::footnotes(&summary) {
         writeln!(out, "  {note}")?;
     }

@@ -32,9 +32,15 @@ pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     }
     let resolved = scenario::resolve(&args, &settings, &host::size())?;
     let options = resolved.plan.launch().vm_options().map_err(|error| Failure::Usage(error.to_string()))?;
-    let backends = select::backends(&resolved.plan.launch().on, &options, &resolved.plan.launch().runtime)?;
+    let launch = resolved.plan.launch();
+    let (names, absent) = match resolved.backends_named {
+        true => (launch.on.clone(), Unavailable::new()),
+        false => select::found_here(&launch.on, &options, &launch.runtime),
+    };
+    let backends = select::backends(&names, &options, &launch.runtime)?;
     let asked_for: Vec<String> = backends.iter().map(|backend| backend.id()).collect();
-    let (backends, unavailable) = present(backends, resolved.backends_named)?;
+    let (backends, mut unavailable) = present(backends, resolved.backends_named)?;
+    unavailable.extend(absent);
     if args.dry_run {
         return dry_run(&resolved, &backends, &unavailable, out);
     }
@@ -169,6 +175,10 @@ fn verdict(summary: &Summary, completion: Completion, named: bool) -> Result<u8,
         }
         terminal::say_error(&format!("expected to be kept apart, and is not: {}", leaks.join("; ")));
         return Ok(failure::NOT_ISOLATED);
+    }
+    if summary.portability.is_some() {
+        // What does not work somewhere is what was asked.
+        return Ok(0);
     }
     match summary.backends.iter().find(|backend| backend.counted.ready == 0) {
         Some(backend) => {

@@ -1,10 +1,12 @@
 //! The charts, one a file. SVG without fonts of its own: text is drawn by whoever shows it.
 
+mod cover;
 mod density;
 mod ecdf;
 mod footprint;
 mod forest;
 mod interval;
+mod matrix;
 mod medians;
 mod merging;
 mod phases;
@@ -17,6 +19,8 @@ mod timeline;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+pub(crate) use matrix::is_unchanged;
 
 use crate::Error;
 use crate::compare::Comparison;
@@ -56,7 +60,9 @@ pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
         merging::draw(run)?,
         stress::draw(run, summary)?,
     ];
-    Ok(charts.into_iter().flatten().collect())
+    let covers = summary.portability.iter().flat_map(|found| &found.covers).cloned().collect::<Vec<_>>();
+    let carried = matrix::draw(&run.matrix).into_iter().chain(cover::draw(&covers)?);
+    Ok(charts.into_iter().flatten().chain(carried).collect())
 }
 
 /// The charts of a comparison.

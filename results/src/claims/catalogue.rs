@@ -122,7 +122,7 @@ pub const CLAIMS: &[Claim] = &[
                 it refuted",
         admissible: "a cell that boots counts under any accelerator; one that times out only under hardware virtualization",
         scenarios: &["portability"],
-        chart: None,
+        chart: Some("vm-formats"),
     },
     Claim {
         id: "container-portability",
@@ -133,7 +133,7 @@ pub const CLAIMS: &[Claim] = &[
         flips: "another processor architecture needs another image",
         admissible: ANY_HOST,
         scenarios: &["portability"],
-        chart: None,
+        chart: Some("containers"),
     },
     checks(
         "ns-pid",

@@ -3,11 +3,13 @@
 mod boot_delays_service;
 mod boot_every_vm;
 mod catalogue;
+mod container_portability;
 mod no_boot_time;
 mod ns_six;
 mod storm_stress;
 mod verdict;
 mod vm_density;
+mod vm_image_portability;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +52,10 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
             "boot-delays-service" => Some(boot_delays_service::judge(run.run.seed, storms, accelerator)),
             "storm-stress" => Some(storm_stress::judge(run, summary, accelerator)),
             "vm-density" => Some(vm_density::judge(&summary.density, accelerator)),
+            "vm-image-portability" => {
+                Some(vm_image_portability::judge(&run.matrix, summary.portability.as_ref(), accelerator))
+            }
+            "container-portability" => Some(container_portability::judge(&run.matrix)),
             "ns-six" => Some(ns_six::judge(&run.run)),
             _ => None,
         })?

@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ATTEMPT_COLUMNS, ATTEMPTS_CSV, CHECK_COLUMNS, CHECKS_CSV, DECIDED_CSV, DRILL_COLUMNS, DRILLS_CSV,
-    HOST_COLUMNS, HOST_CSV, KSM_COLUMNS, KSM_CSV, MEASURE_COLUMNS, MEASURES_CSV, MEMORY_COLUMNS, MEMORY_CSV,
-    PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
+    HOST_COLUMNS, HOST_CSV, KSM_COLUMNS, KSM_CSV, MATRIX_COLUMNS, MATRIX_CSV, MEASURE_COLUMNS, MEASURES_CSV,
+    MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
 };
 use crate::Error;
 use crate::record::{
-    Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Run, SCHEMA_VERSION,
-    Storm,
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Run,
+    SCHEMA_VERSION, Storm,
 };
 
 /// A run as read from its folder.
@@ -41,6 +41,8 @@ pub struct LoadedRun {
     pub drills: Vec<Drill>,
     /// `checks.csv`; empty where the scenario asks none.
     pub checks: Vec<Check>,
+    /// `matrix.csv`; empty where nothing was carried anywhere.
+    pub matrix: Vec<Cell>,
     /// `measures.csv`; empty where nothing but times was measured.
     pub measures: Vec<Measure>,
     /// What is missing or was dropped in reading.
@@ -61,6 +63,7 @@ impl LoadedRun {
             ksm: Vec::new(),
             drills: Vec::new(),
             checks: Vec::new(),
+            matrix: Vec::new(),
             measures: Vec::new(),
             warnings: Vec::new(),
         }
@@ -87,6 +90,7 @@ impl LoadedRun {
         let ksm = load_optional(&path.join(KSM_CSV), KSM_COLUMNS, &mut warnings, |_| Ok(()))?;
         let drills = load_optional(&path.join(DRILLS_CSV), DRILL_COLUMNS, &mut warnings, |_| Ok(()))?;
         let checks = load_optional(&path.join(CHECKS_CSV), CHECK_COLUMNS, &mut warnings, |_| Ok(()))?;
+        let matrix = load_optional(&path.join(MATRIX_CSV), MATRIX_COLUMNS, &mut warnings, |_| Ok(()))?;
         let measures = load_optional(&path.join(MEASURES_CSV), MEASURE_COLUMNS, &mut warnings, |_| Ok(()))?;
         check_unique(path, &attempts)?;
         if !run.complete && path.join(DECIDED_CSV).exists() {
@@ -104,6 +108,7 @@ impl LoadedRun {
             ksm,
             drills,
             checks,
+            matrix,
             measures,
             warnings,
         })

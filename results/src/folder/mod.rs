@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 pub use load::LoadedRun;
 
 use crate::Error;
-use crate::record::{Attempt, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm};
+use crate::record::{
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+};
 use append::AppendFile;
 
 /// Name of the run's description.
@@ -138,6 +140,12 @@ pub const DRILL_COLUMNS: &[&str] = &[
     "slowest_answer_ns",
 ];
 
+/// Name of the table of what was carried where.
+pub const MATRIX_CSV: &str = "matrix.csv";
+/// Columns of `matrix.csv`.
+pub const MATRIX_COLUMNS: &[&str] =
+    &["kind", "artifact", "platform", "outcome", "reason", "changes", "bytes", "duration_ns"];
+
 /// Name of the table of what was measured about attempts beside their times.
 pub const MEASURES_CSV: &str = "measures.csv";
 /// Columns of `measures.csv`.
@@ -157,6 +165,7 @@ pub struct RunFolder {
     ksm: AppendFile,
     drills: AppendFile,
     checks: AppendFile,
+    matrix: AppendFile,
     measures: AppendFile,
 }
 
@@ -183,6 +192,7 @@ impl RunFolder {
             ksm: AppendFile::at_first_row(path.join(KSM_CSV), KSM_COLUMNS),
             checks: AppendFile::at_first_row(path.join(CHECKS_CSV), CHECK_COLUMNS),
             drills: AppendFile::at_first_row(path.join(DRILLS_CSV), DRILL_COLUMNS),
+            matrix: AppendFile::at_first_row(path.join(MATRIX_CSV), MATRIX_COLUMNS),
             measures: AppendFile::at_first_row(path.join(MEASURES_CSV), MEASURE_COLUMNS),
         })
     }
@@ -275,6 +285,16 @@ impl RunFolder {
             *text = text.replace(['\n', '\r'], " ");
         }
         self.checks.rows(&[row])
+    }
+
+    /// Appends what became of a thing in a place. Line breaks within its texts become spaces.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn cell(&self, cell: &Cell) -> Result<(), Error> {
+        let one_line = |text: &str| text.replace("\r\n", " ").replace(['\n', '\r'], " ");
+        let (reason, changes) = (one_line(&cell.reason), one_line(&cell.changes));
+        self.matrix.rows(&[Cell { reason, changes, ..cell.clone() }])
     }
 
     /// Replaces `run.json` as a whole: a reader sees the old one or the new one. Once the run is

@@ -5,6 +5,7 @@ mod claims;
 mod comparison;
 mod dossier;
 mod page;
+mod portability;
 mod recovery;
 mod sweep;
 
@@ -22,16 +23,25 @@ use page::{Section, details, figure, list, page};
 
 /// Charts of memory; all others are of storms.
 const MEMORY_CHARTS: [&str; 3] = ["density", "footprint", "merging"];
+/// Charts of what was carried where.
+const MATRIX_CHARTS: [&str; 4] = ["vm-formats", "vm-versions", "containers", "artifacts"];
 
 /// The page of a run.
 pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
+    let (matrix, others): (Vec<&Chart>, Vec<&Chart>) =
+        charts.iter().partition(|chart| MATRIX_CHARTS.contains(&chart.name));
     let (memory, storms): (Vec<&Chart>, Vec<&Chart>) =
-        charts.iter().partition(|chart| MEMORY_CHARTS.contains(&chart.name));
+        others.into_iter().partition(|chart| MEMORY_CHARTS.contains(&chart.name));
     let figures = |charts: &[&Chart]| charts.iter().map(|chart| figure(chart, "")).collect::<String>();
     let sections = [
         Section::new("claims", "Findings", claims::glance(&summary.claims, charts)),
         Section::new("warnings", "Warnings", list(&summary.warnings)),
         Section::new("storms", "Storms", results(summary) + &figures(&storms) + &of_storms(summary)),
+        Section::new(
+            "portability",
+            "Portability",
+            figures(&matrix) + &portability::matrix(&run.matrix, summary.portability.as_ref()),
+        ),
         Section::new("sizes", "Storms by size", sweep::sweep(summary)),
         Section::new("recovery", "After a failure", recovery::recoveries(summary)),
         Section::new("memory", "Memory", memory_table(summary) + &figures(&memory)),
@@ -128,7 +138,7 @@ fn head(run: &LoadedRun, summary: &Summary) -> String {
 }
 
 fn results(summary: &Summary) -> String {
-    if !summary.sweep.is_empty() {
+    if !summary.sweep.is_empty() || (summary.portability.is_some() && summary.attempts == 0) {
         // Medians over storms of all sizes together would say nothing.
         return String::new();
     }
@@ -238,6 +248,7 @@ fn data(run: &LoadedRun) -> String {
         ("storms.csv", "what each storm was"),
         ("memory.csv", "memory by every accounting method, a row a step"),
         ("ksm.csv", "what was merged"),
+        ("matrix.csv", "what was carried where, a row a cell"),
         ("run.json", "plan, host, versions, launch configurations, self-test"),
         ("summary.json", "the figures of this page"),
         ("trace.json", "every instance a track: open it in ui.perfetto.dev"),

@@ -13,6 +13,7 @@ use crate::density::{self, BackendDensity};
 use crate::drill::{self, Recovery};
 use crate::folder::LoadedRun;
 use crate::isolation::{self, BackendChecks};
+use crate::portability::{self, Portability};
 use crate::record::{Outcome, SCHEMA_VERSION};
 use crate::statistics::{Estimate, Outliers};
 use crate::sweep::{self, Curve, Model};
@@ -55,6 +56,9 @@ pub struct Summary {
     /// What the checks of isolation came to, per backend; empty for other scenarios.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub isolation: Vec<BackendChecks>,
+    /// What was carried where; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portability: Option<Portability>,
     /// Verdicts.
     pub claims: Vec<Finding>,
     /// What a reader should know before believing a number.
@@ -184,6 +188,7 @@ pub fn summarize(run: &LoadedRun) -> Summary {
         sweep_models: models,
         recoveries: drill::summarize(run),
         isolation: isolation::summarize(run),
+        portability: portability::summarize(&run.matrix, &portability::natives(&run.run.configs)),
         unavailable: run.run.unavailable.clone(),
         claims: Vec::new(),
         warnings,

@@ -11,6 +11,7 @@ mod identity;
 mod message;
 mod plan;
 pub mod probe;
+pub mod report;
 
 pub use decoder::{Decoded, Decoder, MAX_LINE_BYTES};
 pub use identity::{Became, IDENTITY_FILE, Identity, NO_IDENTITY, PLAN_FILE, PLAN_IN_FW_CFG};

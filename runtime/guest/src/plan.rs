@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::probe;
 
 /// Names and one-line descriptions of the built-in workloads.
-pub const WORKLOADS: [(&str, &str); 6] = [
+pub const WORKLOADS: [(&str, &str); 7] = [
     ("ready", "reports its first instruction and waits"),
     ("http", "answers HTTP requests on a TCP socket"),
     ("memory=SIZE", "touches every page of SIZE bytes (suffixes KiB, MiB, GiB) and holds them"),
     ("cpu", "computes without end on one thread"),
     ("command", "runs the image's command, or the one given behind --"),
+    ("report", "tells what it finds of its image and of its surroundings, and ends"),
     ("service=KIND[:PORT]", "the image's own service, asked over its port: redis (6379) or http (80)"),
 ];
 
@@ -32,6 +33,8 @@ pub enum Workload {
     },
     /// Compute without end.
     Cpu,
+    /// Tell what is found of the image and of the surroundings, and end.
+    Report,
     /// Run a command of the image; empty = the image's own.
     Command {
         /// Program and arguments.
@@ -188,6 +191,7 @@ impl FromStr for Workload {
                 "ready" => Ok(Workload::Ready),
                 "http" => Ok(Workload::Http),
                 "cpu" => Ok(Workload::Cpu),
+                "report" => Ok(Workload::Report),
                 "command" => Ok(Workload::Command { argv: Vec::new() }),
                 "service" => {
                     Err(ParseWorkloadError("workload service needs a kind, as in service=redis".into()))
@@ -213,6 +217,7 @@ impl fmt::Display for Workload {
             Workload::Http => f.write_str("http"),
             Workload::Memory { bytes } => write!(f, "memory={bytes}"),
             Workload::Cpu => f.write_str("cpu"),
+            Workload::Report => f.write_str("report"),
             Workload::Command { .. } => f.write_str("command"),
             Workload::Probe { .. } => f.write_str("probe"),
             Workload::Service { service, .. } => {
@@ -224,7 +229,7 @@ impl fmt::Display for Workload {
 
 fn unknown(text: &str) -> ParseWorkloadError {
     ParseWorkloadError(format!(
-        "there is no workload {text:?}: try ready, http, memory=SIZE, cpu, command or service=KIND"
+        "there is no workload {text:?}: try ready, http, memory=SIZE, cpu, command, report or service=KIND"
     ))
 }
 

@@ -39,6 +39,7 @@ pub use compiled::Compiled;
 pub use launch::{Launch, Started};
 pub use mechanism::Mechanism;
 pub use rootless::RootlessBackend;
+pub(crate) use seccomp::described;
 
 /// What `container` makes of the image's files in `rootfs`, or of the guest program alone.
 pub fn standard_setup(rootfs: Option<&std::path::Path>) -> setup::Setup {

@@ -165,7 +165,7 @@ impl Prepared for PreparedContainer {
             "mounts": ["/proc", "/sys (read-only)", "/dev (tmpfs)", "/dev/pts", "/dev/shm", "/dev/mqueue"],
             "masked": standard::MASKED,
             "read_only": standard::READ_ONLY,
-            "capabilities": standard::KEPT_CAPABILITIES,
+            "capabilities": standard::KEPT_CAPABILITIES.map(|(_, name)| name),
             "no_new_privs": true,
             "seccomp": "default profile: a closed set of calls; mounts, namespaces, modules, keys, clocks, tracing refused",
             "network": match self.network {

@@ -26,9 +26,17 @@ pub(crate) const MASKED: [&str; 9] = [
 /// Visible, not writable.
 pub(crate) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-/// Numbers of the capabilities kept (capabilities(7)): chown, dac_override, fowner, kill, setgid,
-/// setuid, net_bind_service. All of them count in the container's own user namespace only.
-pub(super) const KEPT_CAPABILITIES: [u32; 7] = [0, 1, 3, 5, 6, 7, 10];
+/// The capabilities kept (capabilities(7)), by number and name; also of bundles and engines. All of them
+/// count in the container's own user namespace only.
+pub(crate) const KEPT_CAPABILITIES: [(u32, &str); 7] = [
+    (0, "CAP_CHOWN"),
+    (1, "CAP_DAC_OVERRIDE"),
+    (3, "CAP_FOWNER"),
+    (5, "CAP_KILL"),
+    (6, "CAP_SETGID"),
+    (7, "CAP_SETUID"),
+    (10, "CAP_NET_BIND_SERVICE"),
+];
 /// Character devices with their numbers (the kernel's admin-guide/devices.txt).
 const DEVICES: [(&str, u32, u32); 6] =
     [("full", 1, 7), ("null", 1, 3), ("random", 1, 8), ("tty", 5, 0), ("urandom", 1, 9), ("zero", 1, 5)];
@@ -130,7 +138,7 @@ fn links() -> Vec<(CString, PathBuf)> {
 }
 
 fn process() -> Process {
-    let kept = KEPT_CAPABILITIES.iter().fold(0, |set, number| set | 1 << number);
+    let kept = KEPT_CAPABILITIES.iter().fold(0, |set, (number, _)| set | 1 << number);
     Process {
         args: vec![c"guest".into()],
         env: Vec::new(),

@@ -4,10 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::cgroup::Hierarchies;
+use crate::container::described;
 use crate::{Error, Footprint, Limits};
+
+/// Descriptors of a container's processes.
+const OPEN_FILES: u64 = 1024;
 
 /// A wait for a container's end that can be called off.
 #[derive(Default)]
@@ -50,6 +55,44 @@ pub(super) fn put_program(folder: &Path) -> Result<PathBuf, Error> {
         .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
         .map_err(Error::system(format!("write {}", path.display())))?;
     Ok(path)
+}
+
+/// The profile of our own containers as a file, which is how the Container Runtime Interface takes one.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn put_profile(folder: &Path) -> Result<Option<PathBuf>, Error> {
+    let Some(profile) = described() else { return Ok(None) };
+    let path = folder.join("seccomp.json");
+    fs::write(&path, profile.to_string()).map_err(Error::system(format!("write {}", path.display())))?;
+    Ok(Some(path))
+}
+
+/// Options of Docker and Podman for the privileges of our own containers. Docker takes the profile itself,
+/// Podman the name of a file with it, which is written to `folder`.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn security(takes_file: bool, folder: &Path) -> Result<Vec<String>, Error> {
+    let profile = match takes_file {
+        true => put_profile(folder)?.map(|path| path.display().to_string()),
+        false => described().map(|profile| profile.to_string()),
+    };
+    let profile = profile.map(|profile| format!("seccomp={profile}"));
+    Ok(std::iter::once("no-new-privileges".to_owned()).chain(profile).collect())
+}
+
+/// Podman's own defaults are refused where the host allows less; the same for both engines.
+pub(super) fn ulimits() -> Value {
+    let mut limits = vec![json!({ "Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES })];
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
+    // Podman lowers its own limit to as many as there can be.
+    let numbers = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+    let numbers = numbers.and_then(|text| text.trim().parse::<u64>().ok());
+    if let Some(processes) = most.into_iter().chain(numbers).min() {
+        limits.push(json!({ "Name": "nproc", "Soft": processes, "Hard": processes }));
+    }
+    limits.into()
 }
 
 /// Memory of a container by its first process, with the engine's process that stays with it: its parent.

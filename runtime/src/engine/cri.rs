@@ -109,6 +109,7 @@ impl Backend for CriBackend {
             image: id,
             digest: image.digest.clone(),
             program,
+            seccomp: container::put_profile(&context.state_dir)?,
             watch: context.watch.clone(),
         }))
     }
@@ -161,6 +162,8 @@ struct PreparedCri {
     digest: String,
     /// The guest program on the host, for images without one.
     program: Option<PathBuf>,
+    /// The file of the profile of our own containers.
+    seccomp: Option<PathBuf>,
     watch: Arc<Watch>,
 }
 
@@ -204,7 +207,7 @@ impl PreparedCri {
             log_path: format!("{}.log", spec.name),
             linux: Some(LinuxContainer {
                 resources: Some(resources),
-                security_context: Some(ContainerSecurity { namespace_options: Some(options) }),
+                security_context: Some(ContainerSecurity::of_our_own(options, self.seccomp.as_deref())),
             }),
         }
     }
@@ -220,6 +223,8 @@ impl Prepared for PreparedCri {
             "way_of_ready": "the guest connects to a socket in a folder mounted inside, as its first act",
             "namespaces": "pid, mount, ipc and uts of the pod's; no user namespace",
             "network": "the host's",
+            "seccomp": "the profile of our own containers, as a file of the host",
+            "capabilities": "those of our own containers",
             "memory": "of the pod's processes, its pause container included, and of the engine's shim of the pod",
         })
     }

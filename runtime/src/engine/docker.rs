@@ -15,6 +15,7 @@ use super::http::Client;
 use super::ledger;
 use super::rendezvous::{self, INSIDE, Rendezvous};
 use crate::clock::now_ns;
+use crate::container::standard::KEPT_CAPABILITIES;
 use crate::event::{Event, EventSink};
 use crate::image::Image;
 use crate::watch::Watch;
@@ -28,8 +29,9 @@ const API: &str = "/v1.41";
 const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Label of our containers; its value is the run.
 pub(super) const LABEL: &str = "bench.run";
-/// Descriptors of a container's processes.
-const OPEN_FILES: u64 = 1024;
+/// How often an engine is asked to remove a container that it has not yet noted to have ended.
+const REMOVE_TRIES: u32 = 20;
+const REMOVE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,23 +165,11 @@ impl Backend for DockerBackend {
             meeting: context.state_dir.join("engine"),
             image: archive.id,
             digest: image.digest.clone(),
+            security: container::security(self.engine == Engine::Podman, &context.state_dir)?,
             program,
             watch: context.watch.clone(),
         }))
     }
-}
-
-/// Podman's own defaults are refused where the host allows less; the same for both engines.
-fn ulimits() -> Value {
-    let mut limits = vec![json!({ "Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES })];
-    let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
-    // Podman lowers its own limit to as many as there can be.
-    let numbers = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
-    let numbers = numbers.and_then(|text| text.trim().parse::<u64>().ok());
-    if let Some(processes) = most.into_iter().chain(numbers).min() {
-        limits.push(json!({ "Name": "nproc", "Soft": processes, "Hard": processes }));
-    }
-    limits.into()
 }
 
 /// The engine and its parts, with their versions.
@@ -203,6 +193,7 @@ struct PreparedDocker {
     meeting: PathBuf,
     image: String,
     digest: String,
+    security: Vec<String>,
     /// The guest program on the host, for images without one.
     program: Option<PathBuf>,
     watch: Arc<Watch>,
@@ -216,7 +207,10 @@ impl PreparedDocker {
         let mut host = json!({
             "Binds": binds,
             "NetworkMode": if serves { "host" } else { "none" },
-            "Ulimits": ulimits(),
+            "Ulimits": container::ulimits(),
+            "CapDrop": ["ALL"],
+            "CapAdd": KEPT_CAPABILITIES.map(|(_, name)| name),
+            "SecurityOpt": self.security,
         });
         if let Some(runtime) = &self.runtime {
             host["Runtime"] = runtime.clone().into();
@@ -252,6 +246,8 @@ impl Prepared for PreparedDocker {
             "storage": self.info["Driver"],
             "cgroup_driver": self.info["CgroupDriver"],
             "security": self.info["SecurityOptions"],
+            "seccomp": "the profile of our own containers, handed over with each",
+            "capabilities": "those of our own containers",
             "start": "POST containers/create, POST containers/ID/start; both are measured, loading the image is not",
             "way_of_ready": "the guest connects to a socket in a folder bound inside, as its first act",
             "namespaces": "the engine's own choice: no user namespace unless it is set up to map ids",
@@ -389,11 +385,19 @@ impl Drop for Container {
 
 /// Kills and removes a container; it may be gone.
 pub(super) fn remove(client: &Client, id: &str) -> Result<(), Error> {
-    let answer = client.call(Method::DELETE, &format!("{API}/containers/{id}?force=1&v=1"), None)?;
-    if answer.status != 404 {
-        answer.good("remove a container")?;
+    let path = format!("{API}/containers/{id}?force=1&v=1");
+    for _ in 1..REMOVE_TRIES {
+        let answer = client.call(Method::DELETE, &path, None)?;
+        match answer.status {
+            404 => return Ok(()),
+            // Podman, of a container that is just ending by itself: it can be killed no more and is not
+            // yet noted as ended.
+            500 | 409 => std::thread::sleep(REMOVE_PAUSE),
+            _ => return answer.good("remove a container").map(drop),
+        }
     }
-    Ok(())
+    let answer = client.call(Method::DELETE, &path, None)?;
+    if answer.status == 404 { Ok(()) } else { answer.good("remove a container").map(drop) }
 }
 
 /// The containers of a run.

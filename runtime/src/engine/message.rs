@@ -3,6 +3,9 @@
 //! skipped when it comes. By hand, because it is a twentieth of what a generator makes of the whole.
 
 use std::collections::HashMap;
+use std::path::Path;
+
+use crate::container::standard::KEPT_CAPABILITIES;
 
 /// `network: NODE`: the host's.
 pub(super) const NODE: i32 = 2;
@@ -160,8 +163,51 @@ pub(super) struct Resources {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ContainerSecurity {
+    #[prost(message, optional, tag = "1")]
+    pub(super) capabilities: Option<Capability>,
     #[prost(message, optional, tag = "3")]
     pub(super) namespace_options: Option<NamespaceOption>,
+    #[prost(bool, tag = "11")]
+    pub(super) no_new_privs: bool,
+    #[prost(message, optional, tag = "15")]
+    pub(super) seccomp: Option<SecurityProfile>,
+}
+
+impl ContainerSecurity {
+    /// The privileges of our own containers; `profile` is the file of their system call filter.
+    pub(super) fn of_our_own(options: NamespaceOption, profile: Option<&Path>) -> ContainerSecurity {
+        ContainerSecurity {
+            capabilities: Some(Capability {
+                // Without their prefix, as Kubernetes writes them.
+                add_capabilities: KEPT_CAPABILITIES.map(|(_, name)| name.replace("CAP_", "")).to_vec(),
+                drop_capabilities: vec!["ALL".into()],
+            }),
+            namespace_options: Some(options),
+            no_new_privs: true,
+            seccomp: profile.map(|path| SecurityProfile {
+                profile_type: 2,
+                localhost_ref: path.to_string_lossy().into_owned(),
+            }),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Capability {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) add_capabilities: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) drop_capabilities: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SecurityProfile {
+    /// RuntimeDefault 0, Unconfined 1, Localhost 2.
+    #[prost(int32, tag = "1")]
+    pub(super) profile_type: i32,
+    /// Path of the profile on the host, of a Localhost one.
+    #[prost(string, tag = "2")]
+    pub(super) localhost_ref: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -5,23 +5,14 @@ use serde_json::{Value, json};
 
 use super::profile::Way;
 use crate::Limits;
-use crate::container::standard::{MASKED, READ_ONLY};
+use crate::container::described;
+use crate::container::standard::{KEPT_CAPABILITIES, MASKED, READ_ONLY};
 
 /// Where the guest program is inside.
 pub(super) const PROGRAM: &str = "/.bench/guest";
 /// First user and group id of the host that ids inside are mapped to, and how many: as of our own containers.
 pub(super) const MAP_FIRST: u32 = 1_000_000_000;
 pub(super) const MAP_COUNT: u32 = 65_536;
-/// Kept, as in our own containers.
-const KEPT_CAPABILITIES: [&str; 7] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_NET_BIND_SERVICE",
-];
 /// Period of CPU quotas in microseconds: the kernel's default.
 const PERIOD_US: u64 = 100_000;
 
@@ -59,6 +50,7 @@ pub(super) fn config(contents: &Contents<'_>) -> Value {
     namespaces.extend(contents.own_network.then_some("network"));
     namespaces.extend(contents.maps_ids.then_some("user"));
     let namespaces: Vec<Value> = namespaces.iter().map(|name| json!({ "type": name })).collect();
+    let kept = KEPT_CAPABILITIES.map(|(_, name)| name);
     let map = || json!([{ "containerID": 0, "hostID": MAP_FIRST, "size": MAP_COUNT }]);
     let mut linux = json!({
         "namespaces": namespaces,
@@ -66,6 +58,9 @@ pub(super) fn config(contents: &Contents<'_>) -> Value {
         "readonlyPaths": READ_ONLY,
         "resources": resources(contents.limits),
     });
+    if let Some(profile) = described() {
+        linux["seccomp"] = profile;
+    }
     if contents.maps_ids {
         linux["uidMappings"] = map();
         linux["gidMappings"] = map();
@@ -83,9 +78,9 @@ pub(super) fn config(contents: &Contents<'_>) -> Value {
             "env": ["PATH=/"],
             "cwd": "/",
             "capabilities": {
-                "bounding": KEPT_CAPABILITIES,
-                "effective": KEPT_CAPABILITIES,
-                "permitted": KEPT_CAPABILITIES,
+                "bounding": kept,
+                "effective": kept,
+                "permitted": kept,
             },
             "noNewPrivileges": true,
         },

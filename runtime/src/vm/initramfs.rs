@@ -61,9 +61,9 @@ fn closure(modules: &Path, drivers: &[&str]) -> Result<Vec<String>, Error> {
 }
 
 /// Module name → its path and the names it needs.
-type Dependencies = BTreeMap<String, (String, Vec<String>)>;
+pub(super) type Dependencies = BTreeMap<String, (String, Vec<String>)>;
 
-fn parse_dependencies(text: &str) -> Dependencies {
+pub(super) fn parse_dependencies(text: &str) -> Dependencies {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     lines
         .map(|(path, needs)| {
@@ -107,7 +107,7 @@ fn scan(folder: &Path) -> Result<Dependencies, Error> {
     Ok(table)
 }
 
-fn visit(name: &str, table: &Dependencies, order: &mut Vec<String>, depth: usize) {
+pub(super) fn visit(name: &str, table: &Dependencies, order: &mut Vec<String>, depth: usize) {
     let Some((path, needs)) = table.get(&module_name(name)) else { return };
     // The kernel's own modules have no circles; a broken table must not end this program.
     if depth > 32 || order.contains(path) {

@@ -30,10 +30,11 @@ use std::path::Path;
 
 pub use accel::{Choice, accelerator};
 pub use direct::DirectBackend;
+pub use disk::{Chain, Converted, DiskFormat, Initramfs, Installed, Loaders, Version};
 pub use floor::FloorBackend;
-pub use full::FullBackend;
-pub use options::{Accel, CloneKind, FirmwareKind, Machine, Options};
-pub use restore::RestoreBackend;
+pub use full::{FullBackend, HARDWARE, Hardware};
+pub use options::{Accel, CloneKind, FirmwareKind, Machine, Options, Outside};
+pub use restore::{Offer, RestoreBackend};
 
 use crate::Error;
 

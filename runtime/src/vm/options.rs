@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::full::Hardware;
+
 /// Which accelerator to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accel {
@@ -137,4 +139,19 @@ pub struct Options {
     pub disk: Option<PathBuf>,
     /// QEMU; found on PATH where `None`.
     pub qemu: Option<PathBuf>,
+    /// Devices of machines with a disk; virtio where `None`.
+    pub hardware: Option<&'static Hardware>,
+    /// What such a machine is given instead of what is on its disk.
+    pub outside: Option<Outside>,
+}
+
+/// A kernel that comes from the host, as machines without a firmware get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// Its file.
+    pub kernel: PathBuf,
+    /// Its initramfs.
+    pub initramfs: PathBuf,
+    /// Identifier of the root file system.
+    pub root_uuid: String,
 }

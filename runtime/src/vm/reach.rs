@@ -41,7 +41,8 @@ impl Access {
             let (address, prefix, mac) = (port.address(), network::PREFIX, port.mac());
             // Where nothing serves, nobody asks at that port.
             let guest_port = guest_port.unwrap_or_default();
-            let network = Network { way: Way::Tap { file }, guest_port, address, prefix, mac };
+            let way = Way::Tap { file };
+            let network = Network { way, guest_port, address, prefix, mac, device: None };
             return Ok(Some(Reach { network, tap: Some(port.tap()?), port: Some(port) }));
         }
         match (guest_port, self.kind) {

@@ -52,6 +52,8 @@ pub(super) struct Network {
     pub(super) prefix: u8,
     /// The guest's hardware address, `aa:bb:cc:dd:ee:ff`.
     pub(super) mac: String,
+    /// Its device; the machine's virtio one where `None`.
+    pub(super) device: Option<&'static str>,
 }
 
 /// How it is reached.
@@ -72,7 +74,7 @@ impl Network {
         let address = Ipv4Addr::new(10, high, middle, low);
         // Locally administered, of one machine (IEEE 802, clause 8).
         let mac = format!("02:be:0a:{high:02x}:{middle:02x}:{low:02x}");
-        Network { way: Way::User { host_port }, guest_port: HTTP_PORT, address, prefix: 8, mac }
+        Network { way: Way::User { host_port }, guest_port: HTTP_PORT, address, prefix: 8, mac, device: None }
     }
 
     /// The same for another port of the guest.
@@ -162,7 +164,7 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
     // The firmware's own debug port.
     add(&["-chardev", &format!("socket,id=firmware,fd={FIRMWARE_FD}")]);
     add(&["-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
-    if let Some(Network { way, guest_port, address, mac, .. }) = &recipe.network {
+    if let Some(Network { way, guest_port, address, mac, device, .. }) = &recipe.network {
         match way {
             Way::User { host_port } => {
                 let net = "net=10.0.0.0/8,host=10.0.0.2,dns=10.0.0.3,dhcpstart=10.0.0.15";
@@ -171,10 +173,10 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
             }
             Way::Tap { file } => add(&["-netdev", &format!("tap,id=net,fd={},vhost=off", file_fd(*file))]),
         }
-        let device = match recipe.machine {
+        let device = device.unwrap_or(match recipe.machine {
             Machine::Microvm => "virtio-net-device",
             Machine::Pc | Machine::Q35 => "virtio-net-pci,romfile=",
-        };
+        });
         add(&["-device", &format!("{device},netdev=net,mac={mac}")]);
     }
     if let Boot::Kernel { kernel, initramfs, command_line } = &recipe.boot {

@@ -28,9 +28,11 @@ impl Target {
         match workload {
             Workload::Http | Workload::Service { .. } => Target::Serving,
             Workload::Memory { .. } => Target::Done,
-            Workload::Ready | Workload::Cpu | Workload::Command { .. } | Workload::Probe { .. } => {
-                Target::Ready
-            }
+            Workload::Ready
+            | Workload::Cpu
+            | Workload::Report
+            | Workload::Command { .. }
+            | Workload::Probe { .. } => Target::Ready,
         }
     }
 }

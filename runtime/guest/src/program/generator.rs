@@ -24,6 +24,9 @@ const PORT: &str = "e9";
 /// Where units of the system are, in the order of precedence.
 const UNIT_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 const NETWORK_FOLDER: &str = "/run/systemd/network";
+/// What waits for the network, and how long it may.
+const WAITER: &str = "/lib/systemd/systemd-networkd-wait-online";
+const ONLINE_S: u32 = 30;
 
 /// Prepares the boot. `words` are the name, and the folders for units of normal, early and late
 /// precedence. A machine that gives no plan is somebody else's and stays as it is.
@@ -126,7 +129,11 @@ fn network(folder: &Path, address: &str) -> Result<(), String> {
     write(&file, text.as_bytes())?;
     want(folder, "multi-user.target", daemon, &path)?;
     let waiter = "systemd-networkd-wait-online.service";
-    find(waiter).map_or(Ok(()), |path| want(folder, "network-online.target", waiter, &path))
+    let Some(path) = find(waiter) else { return Ok(()) };
+    // Two minutes is its own patience with a machine without a network.
+    let patience = format!("[Service]\nExecStart=\nExecStart={WAITER} --timeout={ONLINE_S}\n");
+    write(&folder.join(format!("{waiter}.d/bench.conf")), patience.as_bytes())?;
+    want(folder, "network-online.target", waiter, &path)
 }
 
 fn want(folder: &Path, target: &str, name: &str, unit: &str) -> Result<(), String> {

@@ -10,6 +10,7 @@ mod http;
 mod machine;
 mod past;
 mod probe;
+mod report;
 mod root;
 mod service;
 mod unit;
@@ -73,6 +74,7 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
             probe::run(channel, nonce, requests);
             Ok(())
         }
+        Workload::Report => return report::run(channel, &plan),
         Workload::Command { argv } => return command::run(channel, argv, &plan),
         Workload::Service { service, argv } => return service::run(channel, *service, argv, &plan),
     };

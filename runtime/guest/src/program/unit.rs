@@ -14,6 +14,12 @@ pub const TELL: &[u8] = b"tell:";
 /// Tells what came before `ready`, then is the workload, where it is not another unit.
 pub fn run(channel: &Arc<Channel>, plan: Plan) -> i32 {
     past::tell_systemd(channel);
+    // A service comes up without a network too, and nobody reaches it.
+    if plan.address.is_some()
+        && let Err(error) = super::machine::first_interface()
+    {
+        channel.send(&Message::Failed { error });
+    }
     match plan.workload {
         // What comes next in the unit is the service itself.
         Workload::Service { .. } => 0,

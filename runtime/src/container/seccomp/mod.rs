@@ -5,8 +5,10 @@
 //! at each start; a search tree over ranges of numbers some thousands.
 
 mod assemble;
+mod describe;
 mod profile;
 
+pub(crate) use describe::described;
 pub(super) use profile::standard;
 
 /// What becomes of a call.

@@ -9,7 +9,7 @@ use super::assemble::assemble;
 use crate::container::setup::Seccomp;
 
 /// The last call of the tables of Linux 6.12: listmount, statmount, lsm_*, mseal, setxattrat … removexattrat.
-const LAST_KNOWN: u32 = 466;
+pub(super) const LAST_KNOWN: u32 = 466;
 /// Namespace flags of clone(2) and unshare(2), CLONE_NEWTIME included.
 const NEW_NAMESPACES: u32 = 0x7e02_0000 | 0x80;
 /// Personalities that only change what uname(2) tells: PER_LINUX, PER_LINUX32, UNAME26 with each; and the question.
@@ -100,6 +100,11 @@ const REFUSED_HERE: &[libc::c_long] = &[libc::SYS_kexec_file_load];
 
 /// The profile, assembled.
 pub(in crate::container) fn standard() -> Seccomp {
+    Seccomp { program: assemble(&rules(), LAST_KNOWN), flags: 0 }
+}
+
+/// What is not simply allowed.
+pub(super) fn rules() -> Vec<(u32, Action)> {
     let refused =
         REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number as u32, Action::Errno(libc::EPERM)));
     let mut rules: Vec<(u32, Action)> = refused.collect();
@@ -113,5 +118,5 @@ pub(in crate::container) fn standard() -> Seccomp {
         // Puts keys into a terminal (CVE-2016-2779 and its kind).
         (libc::SYS_ioctl as u32, Action::RefuseValue { argument: 1, value: libc::TIOCSTI as u32 }),
     ]);
-    Seccomp { program: assemble(&rules, LAST_KNOWN), flags: 0 }
+    rules
 }

@@ -20,7 +20,7 @@ const GENERATORS: &str = "/usr/lib/systemd/system-generators";
 const GENERATOR: &str = "/usr/lib/systemd/system-generators/bench-generator";
 /// What the loader tells the kernel: the root writable, since an image has no table of file systems;
 /// words on the serial console for those who look for a reason; the end of a broken machine at once.
-const COMMAND_LINE: &str = "rw quiet console=ttyS0 panic=-1";
+pub(in crate::vm) const COMMAND_LINE: &str = "rw quiet console=ttyS0 panic=-1";
 
 /// Writes the disk to `target`, qcow2, with `scratch` for what is between.
 ///
@@ -28,22 +28,11 @@ const COMMAND_LINE: &str = "rw quiet console=ttyS0 panic=-1";
 /// An image that is no operating system, a tool that fails, a full disk.
 pub(super) fn build(rootfs: &Path, digest_hex: &str, scratch: &Path, target: &Path) -> Result<(), Error> {
     let (kernel, initrd) = kernel_of(rootfs)?;
-    check_init(rootfs)?;
     let raw = scratch.join("disk");
-    let root_bytes = (needed_bytes(rootfs)? + SPARE_BYTES).next_multiple_of(1 << 20);
-    let refused = || Error::system(format!("write {}", raw.display()));
-    let disk = File::options().read(true).write(true).create_new(true).open(&raw).map_err(refused())?;
-    disk.set_len(ROOT_BEGIN_BYTES + root_bytes).map_err(refused())?;
     let uuid = uuid(digest_hex);
-    let root = FileSystem {
-        file: &raw,
-        begin_bytes: ROOT_BEGIN_BYTES,
-        bytes: root_bytes,
-        uuid: &uuid,
-        has_journal: true,
-    };
-    root.fill(rootfs)?;
-    install_guest(&root, rootfs, scratch)?;
+    let root_bytes = fill(rootfs, &uuid, scratch, &raw, Vec::new())?;
+    let refused = || Error::system(format!("write {}", raw.display()));
+    let disk = File::options().read(true).write(true).open(&raw).map_err(refused())?;
     let entry = Entry { uuid: &uuid, kernel: &kernel, initrd: &initrd, command_line: COMMAND_LINE };
     loader::install(&disk, &raw, &entry, scratch)?;
     partition::write(&disk, root_bytes).map_err(refused())?;
@@ -52,15 +41,44 @@ pub(super) fn build(rootfs: &Path, digest_hex: &str, scratch: &Path, target: &Pa
     QEMU_IMG.run("convert the disk", &["convert", "-f", "raw", "-O", "qcow2", &raw, &target]).map(drop)
 }
 
+/// Makes a disk at `raw` with the files of `rootfs`, the guest program and `further` ones in its root
+/// file system, and nothing yet in front of it. Returns the size of the root.
+///
+/// # Errors
+/// As [`build`].
+pub(super) fn fill(
+    rootfs: &Path,
+    uuid: &str,
+    scratch: &Path,
+    raw: &Path,
+    further: Vec<Addition<'_>>,
+) -> Result<u64, Error> {
+    check_init(rootfs)?;
+    let root_bytes = (needed_bytes(rootfs)? + SPARE_BYTES).next_multiple_of(1 << 20);
+    let refused = || Error::system(format!("write {}", raw.display()));
+    let disk = File::options().read(true).write(true).create_new(true).open(raw).map_err(refused())?;
+    disk.set_len(ROOT_BEGIN_BYTES + root_bytes).map_err(refused())?;
+    let root =
+        FileSystem { file: raw, begin_bytes: ROOT_BEGIN_BYTES, bytes: root_bytes, uuid, has_journal: true };
+    root.fill(rootfs)?;
+    install_guest(&root, rootfs, scratch, further)?;
+    Ok(root_bytes)
+}
+
 /// The guest program, and its name among systemd's generators, by which it takes part in the boot.
-fn install_guest(root: &FileSystem<'_>, rootfs: &Path, scratch: &Path) -> Result<(), Error> {
+fn install_guest(
+    root: &FileSystem<'_>,
+    rootfs: &Path,
+    scratch: &Path,
+    further: Vec<Addition<'_>>,
+) -> Result<(), Error> {
+    let mut additions = Vec::new();
     let guest = scratch.join("guest");
     let empty = scratch.join("machine-id");
     let refused = |path: &Path| Error::system(format!("write {}", path.display()));
     std::fs::write(&guest, crate::guest_program_bytes()).map_err(refused(&guest))?;
     std::fs::set_permissions(&guest, std::fs::Permissions::from_mode(0o755)).map_err(refused(&guest))?;
     std::fs::write(&empty, b"").map_err(refused(&empty))?;
-    let mut additions = Vec::new();
     if !rootfs.join(GUEST_FOLDER.trim_start_matches('/')).is_dir() {
         additions.push(Addition::Folder { path: GUEST_FOLDER });
     }
@@ -73,6 +91,7 @@ fn install_guest(root: &FileSystem<'_>, rootfs: &Path, scratch: &Path) -> Result
     // without one systemd takes the boot for the first ever and presets every unit (machine-id(5)).
     let replaces = rootfs.join("etc/machine-id").symlink_metadata().is_ok();
     additions.push(Addition::File { folder: "/etc", name: "machine-id", source: &empty, replaces });
+    additions.extend(further);
     root.add(&additions, scratch)
 }
 

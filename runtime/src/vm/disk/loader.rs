@@ -40,6 +40,20 @@ pub(super) struct Entry<'a> {
 /// # Errors
 /// Where a tool is missing or fails, or GRUB is too large for the room in front of the partitions.
 pub(super) fn install(disk: &File, path: &Path, entry: &Entry<'_>, scratch: &Path) -> Result<(), Error> {
+    install_for(disk, path, entry, scratch, true)
+}
+
+/// Installs GRUB for BIOS, and for UEFI where it is wanted.
+///
+/// # Errors
+/// As [`install`].
+pub(super) fn install_for(
+    disk: &File,
+    path: &Path,
+    entry: &Entry<'_>,
+    scratch: &Path,
+    with_uefi: bool,
+) -> Result<(), Error> {
     let written = || Error::system(format!("write the boot loader to {}", path.display()));
     let core = image("i386-pc", &BIOS_MODULES, &script(entry, None), scratch)?;
     let sector = std::fs::read(BOOT_SECTOR).map_err(|_| Error::Missing {
@@ -55,6 +69,9 @@ pub(super) fn install(disk: &File, path: &Path, entry: &Entry<'_>, scratch: &Pat
     }
     disk.write_all_at(&sector[..TABLE_AT], 0).map_err(written())?;
     disk.write_all_at(&core, SECTOR_BYTES).map_err(written())?;
+    if !with_uefi {
+        return Ok(());
+    }
 
     // SeaBIOS says itself when it hands over; OVMF is silent, so GRUB says that it has begun.
     let program = image("x86_64-efi", &EFI_MODULES, &script(entry, Some("loader")), scratch)?;

@@ -10,34 +10,16 @@ use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
 use super::build::{RECIPE, build};
+use super::format::DiskFormat;
+use super::tool::{QEMU_IMG, word};
 use crate::Error;
 use crate::image::Image;
-
-/// First bytes of a qcow2 file.
-const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
-
-/// What a disk file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vm) enum Format {
-    Qcow2,
-    Raw,
-}
-
-impl Format {
-    /// QEMU's name for it.
-    pub(in crate::vm) fn name(self) -> &'static str {
-        match self {
-            Format::Qcow2 => "qcow2",
-            Format::Raw => "raw",
-        }
-    }
-}
 
 /// A disk that machines get clones of; never written to.
 #[derive(Clone, Debug)]
 pub(in crate::vm) struct Master {
     pub(in crate::vm) path: PathBuf,
-    pub(in crate::vm) format: Format,
+    pub(in crate::vm) format: DiskFormat,
     /// Size of the disk as a machine sees it.
     pub(in crate::vm) disk_bytes: u64,
     /// Size of the file.
@@ -90,9 +72,10 @@ impl Master {
         let refused = || Error::system(format!("read the disk {}", path.display()));
         let mut file = File::open(path).map_err(refused())?;
         let file_bytes = file.metadata().map_err(refused())?.len();
-        let mut head = [0u8; 32];
+        let mut head = [0u8; 512];
         let read = read_up_to(&mut file, &mut head).map_err(refused())?;
-        let (format, disk_bytes) = if read == head.len() && head.starts_with(QCOW2_MAGIC) {
+        let format = DiskFormat::of_head(&head[..read]);
+        let disk_bytes = if format == DiskFormat::Qcow2 && read >= 32 {
             let number =
                 |at: usize| head[at..at + 8].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
             if number(8) != 0 {
@@ -101,9 +84,11 @@ impl Master {
                     path.display()
                 )));
             }
-            (Format::Qcow2, number(24))
+            number(24)
+        } else if format == DiskFormat::Raw {
+            file_bytes
         } else {
-            (Format::Raw, file_bytes)
+            size_in_machine(path, format)?
         };
         if disk_bytes == 0 {
             return Err(Error::Invalid(format!("the disk {} is empty", path.display())));
@@ -128,6 +113,16 @@ impl Master {
     pub(in crate::vm) fn open(&self) -> Result<File, Error> {
         File::open(&self.path).map_err(Error::system(format!("open the disk {}", self.path.display())))
     }
+}
+
+/// Bytes of a disk as a machine sees it, by qemu-img(1).
+pub(super) fn size_in_machine(path: &Path, format: DiskFormat) -> Result<u64, Error> {
+    let words = ["info", "--output=json", "-f", format.name(), &word(path)];
+    let text = QEMU_IMG.run("look at the disk", &words)?;
+    let said: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    said.as_ref().and_then(|said| said["virtual-size"].as_u64()).ok_or_else(|| {
+        Error::Invalid(format!("qemu-img does not tell the size of the disk {}", path.display()))
+    })
 }
 
 /// Hexadecimal digits of everything the disk is made of.

@@ -3,12 +3,16 @@
 //! A master is made without mounting anything: `filesystem` fills the root with mke2fs(8) and
 //! debugfs(8), `loader` makes GRUB for both firmwares, `partition` writes the table between them,
 //! qemu-img(1) turns the whole into qcow2. `clone` gives each machine an overlay or a copy,
-//! `qcow2` writes the overlay's few metadata, `root` is the read-only disk of an image that brings
+//! `qcow2` writes the overlay's few metadata, `format` names the
+//! formats there are, `installed` makes versions of one installed system in any of them. `root` is the read-only disk of an image that brings
 //! no kernel of its own.
 
 mod build;
 mod clone;
+mod drivers;
 mod filesystem;
+mod format;
+mod installed;
 mod loader;
 mod master;
 mod partition;
@@ -18,7 +22,10 @@ mod root;
 pub(super) mod tests;
 mod tool;
 
+pub(super) use build::COMMAND_LINE;
 pub(super) use clone::{Cloned, clone, nameless};
+pub use format::DiskFormat;
+pub use installed::{Chain, Converted, Initramfs, Installed, Loaders, Version};
 pub(super) use master::Master;
 pub(super) use root::RootDisk;
 pub(super) use tool::requirement;

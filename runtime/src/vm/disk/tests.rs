@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::build::build;
-use super::master::{Format, Master};
+use super::format::DiskFormat;
+use super::master::Master;
 use super::partition::ROOT_BEGIN_BYTES;
 use super::tool::{DEBUGFS, GRUB_MKIMAGE, MFORMAT, MKE2FS, QEMU_IMG};
 use super::{clone, qcow2};
@@ -86,7 +87,7 @@ fn raw_master(folder: &Path) -> Master {
 fn a_copy_has_everything_but_the_holes_and_no_clone_has_a_name() {
     let folder = tempfile::tempdir().expect("folder");
     let master = raw_master(folder.path());
-    assert_eq!((master.format, master.disk_bytes), (Format::Raw, 8 << 20));
+    assert_eq!((master.format, master.disk_bytes), (DiskFormat::Raw, 8 << 20));
     let clones = folder.path().join("clones");
     let copy = clone(&master, CloneKind::Copy, &clones).expect("copied");
     let mut end = [0; 8];
@@ -182,7 +183,7 @@ fn a_master_is_made_once_and_again_where_it_is_not_whole() {
     });
     assert_eq!(masters.iter().filter(|master| master.made_in.is_some()).count(), 1);
     assert_eq!(masters[0].path, masters[1].path);
-    assert_eq!(masters[0].format, Format::Qcow2);
+    assert_eq!(masters[0].format, DiskFormat::Qcow2);
 
     let raw = folder.path().join("raw");
     let words = ["convert", "-O", "raw", &masters[0].path.to_string_lossy(), &raw.to_string_lossy()];

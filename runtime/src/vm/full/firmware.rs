@@ -93,7 +93,9 @@ impl Firmware {
         let flash = |unit: usize, read_only: &str| {
             let (number, fd) = (first + unit, recipe::file_fd(first + unit));
             let set = format!("fd={fd},set={number}");
-            let drive = format!("if=pflash,unit={unit},format=raw,{read_only}file=/dev/fdset/{number}");
+            // Without auto-read-only, which opens a file for reading first: the set has one descriptor, for both.
+            let how = format!("{read_only}auto-read-only=off");
+            let drive = format!("if=pflash,unit={unit},format=raw,{how},file=/dev/fdset/{number}");
             ["-add-fd".to_owned(), set, "-drive".to_owned(), drive]
         };
         flash(0, "readonly=on,").into_iter().chain(flash(1, "")).collect()

@@ -5,28 +5,31 @@
 //! as a systemd generator and in the unit of the service, and by firmware and boot loader.
 
 mod firmware;
+mod hardware;
 mod instance;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{self, Cloned, Master};
+use super::file;
 use super::hypervisor::{self, Hypervisor, Start};
-use super::instance::begin;
-use super::options::{CloneKind, Machine, Options};
+use super::instance::{Firmware as Speech, begin};
+use super::options::{Accel, CloneKind, FirmwareKind, Machine, Options, Outside};
 use super::reach::Reach;
 use super::recipe::{self, Boot, Network, Recipe};
-use super::{accel, qemu};
+use super::{accel, command_line, kernel, qemu};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::image::Image;
 use crate::watch::Source;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
 use firmware::Firmware;
+pub use hardware::{HARDWARE, Hardware};
 use instance::FullVm;
 
 /// RAM of a machine that is not told otherwise: what a small Debian is given.
@@ -85,10 +88,14 @@ impl Backend for FullBackend {
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
         let mut hypervisor = Hypervisor::prepare(context, &self.options)?;
         let firmware = Firmware::find(self.options.firmware)?;
-        // microvm has no firmware that reads disks.
-        if hypervisor.machine == Machine::Microvm {
-            hypervisor.machine = firmware.usual_machine();
-        }
+        hypervisor.machine = match (self.options.hardware, hypervisor.machine) {
+            (Some(hardware), _) if self.options.firmware == FirmwareKind::Bios => hardware.machine,
+            (Some(_), _) => firmware.usual_machine(),
+            // microvm has no firmware that reads disks.
+            (None, Machine::Microvm) => firmware.usual_machine(),
+            (None, machine) => machine,
+        };
+        let outside = self.options.outside.as_ref().map(|outside| Given::open(outside, &context.cache_dir));
         let master = match &self.options.disk {
             Some(path) => Master::of_file(path)?,
             None => Master::of_image(image, &context.cache_dir)?,
@@ -98,6 +105,8 @@ impl Backend for FullBackend {
             hypervisor,
             firmware,
             clone: self.options.clone,
+            hardware: self.options.hardware,
+            outside: outside.transpose()?,
             // Not beside the sockets, whose folder is in memory.
             clones: context.cache_dir.join("clones"),
             image: if self.options.disk.is_some() { String::new() } else { image.digest.clone() },
@@ -111,9 +120,38 @@ struct PreparedVm {
     hypervisor: Hypervisor,
     firmware: Firmware,
     clone: CloneKind,
+    hardware: Option<&'static Hardware>,
+    outside: Option<Given>,
     clones: PathBuf,
     image: String,
     master: Master,
+}
+
+/// What a machine is given instead of what is on its disk.
+struct Given {
+    kernel: OwnedFd,
+    initramfs: OwnedFd,
+    root_uuid: String,
+    tsc_khz: Option<u64>,
+}
+
+impl Given {
+    fn open(outside: &Outside, cache_dir: &Path) -> Result<Given, Error> {
+        let kernel = kernel::load(&outside.kernel, cache_dir)?;
+        Ok(Given {
+            kernel: file::open_for_machine(&kernel.file)?,
+            initramfs: file::open_for_machine(&outside.initramfs)?,
+            root_uuid: outside.root_uuid.clone(),
+            tsc_khz: command_line::tsc_khz(),
+        })
+    }
+
+    /// As a boot loader would have passed it on.
+    fn command_line(&self, accel: Accel) -> String {
+        let mut words = vec![format!("root=UUID={}", self.root_uuid), disk::COMMAND_LINE.into()];
+        words.extend(command_line::for_accelerator(accel, self.tsc_khz));
+        words.join(" ")
+    }
 }
 
 impl PreparedVm {
@@ -127,19 +165,34 @@ impl PreparedVm {
         // QEMU's option parser takes two commas for one.
         let word = plan.to_word().replace(',', ",,");
         further.extend(["-fw_cfg".into(), format!("name={PLAN_ITEM},string={word}")]);
+        further.extend(self.hardware.iter().flat_map(|hardware| hardware.further).map(|word| (*word).into()));
+        let first = FURTHER + usize::from(is_linked);
+        let boot_line = self.outside.as_ref().map(|given| given.command_line(self.hypervisor.accel()));
+        let paths = [first, first + 1].map(|number| PathBuf::from(recipe::file_path(number)));
+        let boot = match &boot_line {
+            Some(command_line) => {
+                Boot::Kernel { kernel: &paths[0], initramfs: Some(&paths[1]), command_line }
+            }
+            None => Boot::Firmware,
+        };
+        let cpu = self.hardware.filter(|hardware| !hardware.cpu.is_empty());
+        let cpu =
+            cpu.map(|hardware| format!("{}{}", recipe::default_cpu(self.hypervisor.accel()), hardware.cpu));
         let console = recipe::file_fd(CONSOLE);
         further.extend(["-chardev".into(), format!("socket,id=console,fd={console}")]);
         further.extend(["-serial".into(), "chardev:console".into()]);
-        // What gives memory back to the host, and what tells it of the kernel's panic.
-        further.extend(["-device", "virtio-balloon-pci", "-device", "pvpanic"].map(String::from));
-        further.extend(self.firmware.arguments(FURTHER + usize::from(is_linked)));
+        if self.hardware.is_none() {
+            // What gives memory back to the host, and what tells it of the kernel's panic.
+            further.extend(["-device", "virtio-balloon-pci", "-device", "pvpanic"].map(String::from));
+        }
+        further.extend(self.firmware.arguments(first));
         recipe::arguments(&Recipe {
             machine: self.hypervisor.machine,
             accel: self.hypervisor.accel(),
-            cpu: None,
+            cpu: cpu.as_deref(),
             memory_bytes: spec.limits.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES),
             vcpus,
-            boot: Boot::Firmware,
+            boot,
             network,
             root_disk: None,
             further: &further,
@@ -166,7 +219,9 @@ impl PreparedVm {
         } else {
             format!("driver={format},node-name=own,file=own-file")
         }));
-        words.extend(["-device".to_owned(), "virtio-blk-pci,drive=own,bootindex=0".to_owned()]);
+        let plain = &["-device", "virtio-blk-pci,drive=own,bootindex=0"][..];
+        let disk = self.hardware.map_or(plain, |hardware| hardware.disk);
+        words.extend(disk.iter().map(|word| (*word).to_owned()));
         words
     }
 }
@@ -185,6 +240,7 @@ impl Prepared for PreparedVm {
             "master_file_bytes": self.master.file_bytes,
             "master_made_in_ms": self.master.made_in.map(|took| took.as_millis() as u64),
             "clone": self.clone.name(),
+            "hardware": self.hardware.map(|hardware| format!("{}, emulated by QEMU", hardware.name)),
             "firmware": self.firmware.describe(),
             "qemu": self.hypervisor.version,
             "accelerator": self.hypervisor.accel().name(),
@@ -205,15 +261,21 @@ impl Prepared for PreparedVm {
         let (inside, console) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let firmware = self.firmware.files(&self.clones)?;
         let mut files = files(&inside, &cloned, &firmware);
+        files.extend(self.outside.iter().flat_map(|given| [given.kernel.as_fd(), given.initramfs.as_fd()]));
         let guest_port = recipe::service_port(&spec.plan.workload);
         let reach = self.hypervisor.access.reach(&spec.name, guest_port, files.len())?;
         files.extend(reach.as_ref().and_then(Reach::file));
+        let device = self.hardware.map(|hardware| hardware.network);
+        let network = reach.as_ref().map(|reach| Network { device, ..reach.network.clone() });
         let start = Start {
             name: &spec.name,
-            arguments: &self.arguments(spec, reach.as_ref().map(|reach| reach.network.clone())),
+            arguments: &self.arguments(spec, network),
             files: &files,
             service: reach.as_ref().map(Reach::service),
-            firmware: self.firmware.speech(),
+            firmware: match self.outside {
+                Some(_) => Speech::Silent("kernel"),
+                None => self.firmware.speech(),
+            },
         };
         let vm = self.hypervisor.start(&start, &events, |monitor| {
             // Anything, so that QEMU tells its events: a disk that is full among them.

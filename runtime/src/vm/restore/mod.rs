@@ -38,6 +38,7 @@
 //! 0.38 ms. (Under TCG translating the code for the first time is most of it, for both.) One copy alone
 //! seems to have 63 MiB private: pages of the template that only one process maps count as its own.
 
+mod elsewhere;
 mod identity;
 mod store;
 mod template;
@@ -60,6 +61,7 @@ use super::{accel, file, floor, qemu};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext};
+pub use elsewhere::Offer;
 use template::{Given, Shape, Template};
 
 /// `vm:restore`.
@@ -92,15 +94,21 @@ impl Backend for RestoreBackend {
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
+        Ok(Arc::new(self.make(context, image)?))
+    }
+}
+
+impl RestoreBackend {
+    fn make(&self, context: &RunContext, image: &Image) -> Result<PreparedRestore, Error> {
         floor::payload()?;
-        Ok(Arc::new(PreparedRestore {
+        Ok(PreparedRestore {
             hypervisor: Hypervisor::prepare(context, &self.options)?,
             files: BootFiles::prepare(context, &self.options, image)?,
             folder: context.cache_dir.join(store::FOLDER),
             run_id: context.run_id.clone(),
             image: image.digest.clone(),
             templates: Mutex::default(),
-        }))
+        })
     }
 }
 
