@@ -7,6 +7,7 @@ mod engines;
 mod hooks;
 mod hostile;
 mod lifecycle;
+mod misbehaving;
 mod peers;
 mod refusals;
 
