@@ -1,63 +1,16 @@
 //! `bench clean` after a run that was killed.
 //!
-//! Cleaning concerns all runs of a host, so the test has a host of its own: a mount namespace in
-//! which /run is empty and each cgroup hierarchy shows a group of the test's as its root, and a
-//! network namespace. It is a program apart because its load would disturb the timing of other tests.
+//! Cleaning concerns all runs of a host, so the test has a host of its own. It is a program apart
+//! because its load would disturb the timing of other tests.
+
+mod own_host;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Binds the group `$1` of each hierarchy over its root and runs the rest.
-const OWN_HOST: &str = r#"
-group=$1; shift
-for root in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo | sort -u); do
-    mkdir -p "$root/$group" || exit 99
-    # Nothing can be put into a group without processors; its children start without, too.
-    for file in cpuset.cpus cpuset.mems; do
-        [ ! -e "$root/$group/$file" ] || cat "$root/$file" >"$root/$group/$file" || exit 99
-    done
-    mount --bind "$root/$group" "$root" || exit 99
-done
-mount -t tmpfs -o mode=755 none /run || exit 99
-ip link set lo up || exit 99
-exec "$@"
-"#;
-
-/// The groups of the test, removed with it.
-struct Groups(String);
-
-impl Groups {
-    fn roots(&self) -> Vec<PathBuf> {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let lines = text.lines().filter(|line| line.contains(" - cgroup"));
-        let mut roots: Vec<_> =
-            lines.map(|line| Path::new(line.split(' ').nth(4).unwrap()).join(&self.0)).collect();
-        roots.sort();
-        roots.dedup();
-        roots
-    }
-
-    /// Groups of runs, in all hierarchies.
-    fn runs(&self) -> Vec<PathBuf> {
-        let listed = self.roots().into_iter().filter_map(|root| std::fs::read_dir(root.join("bench")).ok());
-        listed
-            .flat_map(|entries| entries.flatten())
-            .filter(|entry| entry.file_type().unwrap().is_dir())
-            .map(|entry| entry.path())
-            .collect()
-    }
-}
-
-impl Drop for Groups {
-    fn drop(&mut self) {
-        for root in self.roots() {
-            let _ = std::fs::remove_dir(root.join("bench"));
-            let _ = std::fs::remove_dir(root);
-        }
-    }
-}
+use own_host::Groups;
 
 /// Processes below `ancestor`, by process and the time it started.
 fn descendants(ancestor: u32) -> BTreeMap<u32, String> {
@@ -97,12 +50,12 @@ const KILLS: u32 = 4;
 /// What is kept of a host that a run may add to: mounts and network interfaces.
 const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; cut -d : -f 1 /proc/self/net/dev; } | sort"#;
 
-/// Runs in an own host what each round needs: `$1` says what is started, `$2` its network.
+/// Runs in an own host what each round needs: `$1` says what is started, the rest by what.
 const ROUND: &str = r#"
 look() { LOOK; }
+arguments="$1"; shift
 look >before
-"$0" run boot-storm --on $1 --network $2 --storms 50 --warmup 0 --instances 30 --arrival rate=20/s \
-    --out out >run.out 2>&1 &
+"$@" "$0" run boot-storm $arguments --warmup 0 --out out >run.out 2>&1 &
 echo $! >pid
 wait $!
 "$0" clean >clean.out 2>clean.err
@@ -114,16 +67,8 @@ look >behind
 
 #[test]
 fn runs_killed_at_random_moments_leave_nothing_after_clean() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: containers' cgroups and a mount namespace need root");
-        return;
-    }
-    let groups = Groups(format!("bench-test-clean-{}", std::process::id()));
-    let own = Command::new("unshare")
-        .args(["--mount", "--net", "sh", "-c", OWN_HOST, "sh", &groups.0, "true"])
-        .output();
-    if !own.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this host lets nobody make a mount namespace with cgroups: {own:?}");
+    let groups = Groups::new("clean");
+    if !groups.can_be_had() {
         return;
     }
     let kills = std::env::var("BENCH_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
@@ -151,50 +96,132 @@ fn runs_killed_at_random_moments_leave_nothing_after_clean() {
 
 /// Kills a run after `delay_ms`; whether something it had started was alive then.
 fn one_round(groups: &Groups, backends: &str, network: &str, delay_ms: u64) -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    // A shell that stays in the namespace: what is killed and what cleans share its /run.
-    let script = ROUND.replace("LOOK", LOOK);
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--net", "sh", "-c", OWN_HOST, "sh", &groups.0, "sh", "-c", &script]);
-    command
-        .args([env!("CARGO_BIN_EXE_bench"), backends, network])
-        .current_dir(folder.path())
-        .stderr(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BENCH_")) {
-        command.env_remove(name);
-    }
-    let mut shell = command.spawn().unwrap();
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let pid = loop {
-        if let Ok(pid) = read("pid").trim().parse::<u32>() {
-            break pid;
-        }
-        assert!(Instant::now() < deadline && shell.try_wait().unwrap().is_none(), "{}", read("run.out"));
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let arguments =
+        format!("--on {backends} --network {network} --storms 50 --instances 30 --arrival rate=20/s");
+    let round = Round::begin(groups, &[&arguments]);
     std::thread::sleep(Duration::from_millis(delay_ms));
-    let started = descendants(pid);
-    let of_run = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-    nix::sys::signal::kill(of_run, nix::sys::signal::Signal::SIGKILL).unwrap();
-    shell.wait().unwrap();
-
-    let told = format!("killed after {delay_ms} ms ({network}): {}{}", read("run.out"), read("clean.err"));
-    assert_eq!(read("code"), "0\n", "{told}");
-    assert_eq!(read("after"), "", "{told}");
-    assert_eq!(read("again.out"), "nothing to clean\n", "{told}");
-    assert_eq!(read("before"), read("behind"), "{told}");
-    assert_eq!(groups.runs(), Vec::<PathBuf>::new(), "{told}");
-    let alive: Vec<_> =
-        started.iter().filter(|(pid, at)| stat(**pid).is_some_and(|now| now.1 == **at)).collect();
-    assert!(alive.is_empty(), "{alive:?}: {told}");
-    if folder.path().join("out/run.json").exists() {
-        let report = Command::new(env!("CARGO_BIN_EXE_bench"))
-            .args(["report", "out"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(report.status.success(), "{report:?}: {told}");
-    }
+    let started = descendants(round.pid);
+    kill(round.pid);
+    round.assert_cleaned(groups, &started, &format!("killed after {delay_ms} ms ({network})"));
     !started.is_empty()
+}
+
+/// Steps of a run with containers: system calls by which each is caught, and which of them.
+const STEPS: [(&str, u32); 12] = [
+    // The run's own: folders and groups, the bridge, a container's cable.
+    ("mkdir", 4),
+    ("sendto", 2),
+    ("sendto", 8),
+    // A container's: just born, its further namespaces, its identity, its mounts, its program.
+    ("close_range", 1),
+    ("unshare", 1),
+    ("sethostname", 1),
+    ("setresuid", 1),
+    ("fsopen", 1),
+    ("move_mount", 2),
+    ("open_tree", 1),
+    ("pivot_root", 1),
+    ("execveat", 1),
+];
+
+#[test]
+fn runs_killed_at_each_step_of_a_start_leave_nothing_after_clean() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: strace, which stops a start at a step, is not on this host");
+        return;
+    }
+    let groups = Groups::new("steps");
+    if !groups.can_be_had() {
+        return;
+    }
+    for (call, which) in STEPS {
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=STOP:when={which}"));
+        let arguments = "--on container --network bridge --storms 1 --instances 2";
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let round = Round::begin(&groups, &[&[arguments], &strace[..]].concat());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let started = loop {
+            let started = descendants(round.pid);
+            if started.keys().any(|pid| state(*pid) == Some('t')) {
+                break started;
+            }
+            assert!(Instant::now() < deadline, "no {call} {which}: {}", round.read("run.out"));
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        // The run, which is strace's child, then strace, which lets go of the others.
+        let is_run = |pid: &&u32| stat(**pid).is_some_and(|(parent, _)| parent == round.pid);
+        let run = *started.keys().find(is_run).unwrap();
+        kill(run);
+        while stat(run).is_some() {
+            assert!(Instant::now() < deadline, "the killed run {run} does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kill(round.pid);
+        round.assert_cleaned(&groups, &started, &format!("killed at {call} {which}"));
+    }
+}
+
+/// State of a process as proc_pid_stat(5) has it.
+fn state(pid: u32) -> Option<char> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(") ")?.1.chars().next()
+}
+
+fn kill(pid: u32) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+/// A run in a host of its own, and what is looked at there.
+struct Round {
+    folder: tempfile::TempDir,
+    shell: std::process::Child,
+    pid: u32,
+}
+
+impl Round {
+    /// `words` are the arguments of the run, in one, and by what it is run.
+    fn begin(groups: &Groups, words: &[&str]) -> Round {
+        let folder = tempfile::tempdir().unwrap();
+        // A shell that stays in the namespace: what is killed and what cleans share its /run.
+        let script = ROUND.replace("LOOK", LOOK);
+        let mut command = groups.command(&script, &[&[env!("CARGO_BIN_EXE_bench")], words].concat());
+        let shell = command.current_dir(folder.path()).stderr(Stdio::null()).spawn().unwrap();
+        let mut round = Round { folder, shell, pid: 0 };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while round.pid == 0 {
+            round.pid = round.read("pid").trim().parse().unwrap_or_default();
+            let lives = round.shell.try_wait().unwrap().is_none();
+            assert!(Instant::now() < deadline && lives, "{}", round.read("run.out"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        round
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    /// Waits until it has been cleaned, and looks.
+    fn assert_cleaned(mut self, groups: &Groups, started: &BTreeMap<u32, String>, when: &str) {
+        self.shell.wait().unwrap();
+        let read = |name: &str| self.read(name);
+        let told = format!("{when}: {}{}", read("run.out"), read("clean.err"));
+        assert_eq!(read("code"), "0\n", "{told}");
+        assert_eq!(read("after"), "", "{told}");
+        assert_eq!(read("again.out"), "nothing to clean\n", "{told}");
+        assert_eq!(read("before"), read("behind"), "{told}");
+        assert_eq!(groups.runs(), Vec::<PathBuf>::new(), "{told}");
+        let alive: Vec<_> =
+            started.iter().filter(|(pid, at)| stat(**pid).is_some_and(|now| now.1 == **at)).collect();
+        assert!(alive.is_empty(), "{alive:?}: {told}");
+        if self.folder.path().join("out/run.json").exists() {
+            let report = Command::new(env!("CARGO_BIN_EXE_bench"))
+                .args(["report", "out"])
+                .current_dir(self.folder.path())
+                .output()
+                .unwrap();
+            assert!(report.status.success(), "{report:?}: {told}");
+        }
+    }
 }

@@ -73,7 +73,10 @@ impl Host {
                     return Ok(Vec::new());
                 }
                 // A child that has not executed yet holds the lock of its dead parent.
-                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    end_stopped_holders(&lock);
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 Err(errno) => {
                     return Err(Error::system(format!("lock {}", dir.join("lock").display()))(errno));
                 }
@@ -127,7 +130,34 @@ impl Host {
 /// the run counts as living, as it does while nothing is written yet).
 fn is_living(dir: &Path) -> bool {
     let text = fs::read_to_string(dir.join("lock")).unwrap_or_default();
-    text.parse::<u32>().map_or(true, |pid| Path::new("/proc").join(pid.to_string()).exists())
+    let Ok(pid) = text.parse::<u32>() else { return true };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    // One that has ended and that nobody has asked for yet is not there any more (proc_pid_stat(5)).
+    stat.is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])))
+}
+
+/// Kills every stopped process that has the lock of a dead run open: a child of it that would hold the
+/// lock until somebody lets it go on.
+fn end_stopped_holders(lock: &fs::File) {
+    let Ok(wanted) = lock.metadata() else { return };
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { continue };
+        let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else {
+            continue;
+        };
+        // Read after the descriptor is held, so that both are of the same process.
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let is_stopped = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']));
+        let is_lock = |file: fs::DirEntry| {
+            let found = file.path().metadata();
+            found.is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
+        };
+        let holds = || fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten().any(is_lock);
+        if is_stopped && holds() {
+            let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+        }
+    }
 }
 
 /// Kills what is in the group and removes it; `None` where it does not exist.

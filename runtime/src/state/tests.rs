@@ -104,6 +104,25 @@ fn a_dead_run_is_removed() {
 }
 
 #[test]
+fn a_stopped_child_that_holds_the_lock_of_a_dead_run_is_ended() {
+    let place = Place::new("stopped");
+    let run = RunState::create_on(place.host(), "stopped").expect("made");
+    let dir = run.dir().to_owned();
+    die(run);
+    let held = File::open(dir.join("lock")).expect("opened");
+    flock(&held, FlockOperation::LockExclusive).expect("locked");
+    let mut child = Command::new("sleep").arg("100").stdin(held).spawn().expect("sleep");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+    // Beyond the highest number a process can have (PID_MAX_LIMIT, linux/threads.h).
+    fs::write(dir.join("lock"), "4194305").expect("written");
+    let removed = place.host().clean().expect("cleaned");
+    assert!(!dir.exists(), "{removed:?}");
+    let status = child.wait().expect("ended");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+}
+
+#[test]
 fn a_group_without_a_run_is_removed() {
     let place = Place::new("stray");
     let Some((mut child, group)) = place.sleeper("c3") else { return };

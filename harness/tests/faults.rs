@@ -1,0 +1,94 @@
+//! What a host runs out of in the middle of a storm becomes failed attempts: the run goes on to its
+//! end, each attempt is a row, and nothing stays behind. In a host of the test's own.
+
+#[allow(dead_code, reason = "the other program that has it looks at what is left")]
+mod own_host;
+
+use std::collections::BTreeMap;
+use std::process::Output;
+
+use own_host::Groups;
+
+/// Puts the shell into the host's groups, sets the one limit `$1`=`$2` where it is in one of them,
+/// and runs the rest; 98 where no group has it.
+const LIMITED: &str = r#"
+limit=$1 value=$2; shift 2
+for root in $(awk '/ - cgroup / { print $5 }' /proc/self/mountinfo | sort -u); do
+    echo $$ >"$root/cgroup.procs" || exit 99
+    [ ! -e "$root/$limit" ] || { echo "$value" >"$root/$limit" && found=1; } || exit 99
+done
+[ -n "$found" ] || exit 98
+"$@" && "$0" clean >clean.out
+"#;
+
+/// Attempts of each storm, more than there is room for.
+const INSTANCES: &str = "60";
+
+/// A storm of `arguments` in a shell that begins with `script`; the rows by outcome, and the errors.
+fn storm(name: &str, script: &str, words: &[&str], arguments: &[&str]) -> Option<(Output, Rows)> {
+    let groups = Groups::new(name);
+    if !groups.can_be_had() {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bench = env!("CARGO_BIN_EXE_bench");
+    let run = [bench, "run", "boot-storm", "--warmup", "0", "--seed", "1", "--out", "out"];
+    let all: Vec<&str> = [&[bench][..], words, &run, arguments].concat();
+    let output = groups.command(script, &all).current_dir(folder.path()).output().unwrap();
+    if output.status.code() == Some(98) {
+        eprintln!("skipped: {words:?} takes cgroups of version 1");
+        return None;
+    }
+    let rows = Rows::read(&folder.path().join("out/attempts.csv"));
+    let cleaned = std::fs::read_to_string(folder.path().join("clean.out")).unwrap_or_default();
+    assert_eq!((output.status.code(), cleaned.as_str()), (Some(0), "nothing to clean\n"), "{output:?}");
+    Some((output, rows))
+}
+
+#[derive(Debug)]
+struct Rows(Vec<BTreeMap<String, String>>);
+
+impl Rows {
+    fn read(path: &std::path::Path) -> Rows {
+        let mut rows = csv::Reader::from_path(path).unwrap();
+        Rows(rows.deserialize().map(Result::unwrap).collect())
+    }
+
+    fn count(&self, storm: &str, outcome: &str) -> usize {
+        self.0.iter().filter(|row| row["storm"] == storm && row["outcome"] == outcome).count()
+    }
+
+    /// Every attempt is a row, some were ready, some failed, and all that failed say one of `why`.
+    fn assert_cut(&self, attempts: usize, why: &[&str]) {
+        for storm in ["0", "1"] {
+            let (ready, failed) = (self.count(storm, "ready"), self.count(storm, "failed"));
+            assert!(ready > 0 && failed > 0 && ready + failed == attempts, "{storm}: {self:?}");
+        }
+        for row in self.0.iter().filter(|row| row["outcome"] == "failed") {
+            assert!(why.iter().any(|why| row["error"].contains(why)), "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn no_more_processes() {
+    let arguments = ["--on", "container", "--instances", INSTANCES, "--storms", "2"];
+    let Some((_, rows)) = storm("pids", LIMITED, &["pids.max", "40"], &arguments) else { return };
+    rows.assert_cut(60, &["Resource temporarily unavailable"]);
+}
+
+#[test]
+fn no_more_memory() {
+    let arguments = ["--on", "container", "--instances", "16", "--storms", "2", "--workload", "memory=96MiB"];
+    let words = ["memory.limit_in_bytes", "536870912"];
+    let Some((_, rows)) = storm("memory", LIMITED, &words, &arguments) else { return };
+    rows.assert_cut(16, &["signal 9", "Cannot allocate memory"]);
+}
+
+#[test]
+fn no_more_descriptors() {
+    let script = r#"ulimit -n 150; "$@" && "$0" clean >clean.out"#;
+    let arguments = ["--on", "container", "--instances", INSTANCES, "--storms", "2"];
+    let Some((_, rows)) = storm("files", script, &[], &arguments) else { return };
+    rows.assert_cut(60, &["Too many open files"]);
+}
