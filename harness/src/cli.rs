@@ -202,6 +202,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub quick: bool,
 
+    /// isolation: list the checks that would be asked, and run nothing
+    #[arg(long)]
+    pub list: bool,
+
     /// Print the plan and what would be run, and run nothing
     #[arg(long)]
     pub dry_run: bool,

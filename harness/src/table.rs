@@ -55,6 +55,27 @@ pub fn matrix(summary: &Summary) -> Option<Table> {
     Some(table)
 }
 
+/// A row a backend: how many checks of isolation came to each verdict; then the checks on which
+/// backends differ are in the report.
+pub fn checks(summary: &Summary) -> Table {
+    let mut verdicts: Vec<&str> =
+        summary.isolation.iter().flat_map(|one| one.verdicts.keys().map(String::as_str)).collect();
+    verdicts.sort_unstable();
+    verdicts.dedup();
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(std::iter::once("backend").chain(verdicts.iter().copied()).chain(["not expected"]));
+    for one in &summary.isolation {
+        let count = |verdict: &&str| one.verdicts.get(*verdict).map_or("–".to_owned(), usize::to_string);
+        let failures = if one.failures.is_empty() { "–".to_owned() } else { one.failures.join(", ") };
+        let cells = verdicts.iter().map(count);
+        table.add_row(std::iter::once(one.backend.clone()).chain(cells).chain([failures]));
+    }
+    table
+}
+
 /// Heads of the drills' table.
 const RECOVERY_HEADS: [&str; 7] =
     ["backend", "dies", "drills", "half serve after", "90 %", "all", "requests lost"];

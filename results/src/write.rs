@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::chart::Chart;
 use crate::folder::{LoadedRun, replace};
 use crate::summary::{Summary, summarize};
-use crate::{Error, chart, report, trace};
+use crate::{Error, chart, isolation, report, trace};
 
 /// Makes `summary.json`, `trace.json`, `charts/*.svg` and `report.html` of the run in `path`,
 /// over what is there. The rows are only read.
@@ -33,6 +33,16 @@ pub(crate) fn derived(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, 
     fs::create_dir_all(&folder).map_err(Error::system("make the folder", &folder))?;
     for chart in &charts {
         replace(&folder.join(format!("{}.svg", chart.name)), chart.svg.as_bytes())?;
+    }
+    if !run.checks.is_empty() {
+        replace(&path.join("checks.tap"), isolation::ktap(&run.checks).as_bytes())?;
+        let xml = isolation::junit(&run.checks)
+            .map_err(|refused| Error::Invalid { path: path.join("checks.xml"), what: refused.to_string() })?;
+        replace(&path.join("checks.xml"), xml.as_bytes())?;
+        let table = isolation::mutation::markdown(&run.checks);
+        if !table.is_empty() {
+            replace(&path.join("mutations.md"), table.as_bytes())?;
+        }
     }
     replace(&path.join("report.html"), report::report(run, summary, &charts).as_bytes())?;
     Ok(charts)

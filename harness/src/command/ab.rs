@@ -78,6 +78,7 @@ pub fn storms(texts: &[&str; 2], settings: &Settings, times: u32) -> Result<(Pat
         scenario: "boot-storm".into(),
         settings: settings.clone(),
         quick: false,
+        list: false,
         dry_run: false,
         command: Vec::new(),
     };

@@ -26,6 +26,10 @@ pub fn run(out: &mut impl Write) -> Result<u8, Failure> {
             writeln!(out, "  {:<14} not on this host: {why}", "")?;
         }
     }
+    writeln!(out, "\nchecks of isolation (bench explain CHECK)")?;
+    for check in scenarios::isolation::all() {
+        writeln!(out, "  {:<26} {:<14} {}", check.id, check.claim, check.question)?;
+    }
     writeln!(out, "\nworkloads")?;
     for (name, what) in guest::WORKLOADS {
         writeln!(out, "  {name:<14} {what}")?;

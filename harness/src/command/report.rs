@@ -49,6 +49,7 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
         }
         // No instance of it has a row of its own.
         None if carried.is_some() && summary.attempts == 0 => {}
+        None if !summary.isolation.is_empty() => print_table(table::checks(&summary), out)?,
         None => print_table(table::table(&summary), out)?,
     }
     carried.map_or(Ok(()), |carried| print_table(carried, out))?;

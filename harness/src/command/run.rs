@@ -41,12 +41,26 @@ pub fn run(args: RunArgs, out: &mut impl Write) -> Result<u8, Failure> {
     let asked_for: Vec<String> = backends.iter().map(|backend| backend.id()).collect();
     let (backends, mut unavailable) = present(backends, resolved.backends_named)?;
     unavailable.extend(absent);
+    if args.list {
+        return list_checks(&resolved, out);
+    }
     if args.dry_run {
         return dry_run(&resolved, &backends, &unavailable, out);
     }
     let measured = measure(&resolved, asked_for, backends, unavailable, settings.out.clone())?;
     let summary = command::report::write(&measured.path, out)?;
     verdict(&summary, measured.completion, resolved.backends_named)
+}
+
+/// The checks a plan asks.
+fn list_checks(resolved: &Resolved, out: &mut impl Write) -> Result<u8, Failure> {
+    let scenarios::Plan::Isolation(plan) = &resolved.plan else {
+        return Err(Failure::Usage("only isolation has checks to list".into()));
+    };
+    for check in plan.checks() {
+        writeln!(out, "{:<26} {:<14} {}", check.id, check.claim, check.question)?;
+    }
+    Ok(0)
 }
 
 /// Splits off the backends this host has not what they need for; by name, each is required.

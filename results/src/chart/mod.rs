@@ -1,5 +1,6 @@
 //! The charts, one a file. SVG without fonts of its own: text is drawn by whoever shows it.
 
+mod checks;
 mod cover;
 mod density;
 mod ecdf;
@@ -59,6 +60,7 @@ pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
         footprint::draw(&summary.density)?,
         merging::draw(run)?,
         stress::draw(run, summary)?,
+        checks::draw(run)?,
     ];
     let covers = summary.portability.iter().flat_map(|found| &found.covers).cloned().collect::<Vec<_>>();
     let carried = matrix::draw(&run.matrix).into_iter().chain(cover::draw(&covers)?);

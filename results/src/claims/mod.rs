@@ -2,6 +2,7 @@
 
 mod boot_delays_service;
 mod boot_every_vm;
+mod by_checks;
 mod catalogue;
 mod container_portability;
 mod no_boot_time;
@@ -57,7 +58,7 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
             }
             "container-portability" => Some(container_portability::judge(&run.matrix)),
             "ns-six" => Some(ns_six::judge(&run.run)),
-            _ => None,
+            id => by_checks::judge(&run.checks, id),
         })?
     };
     CLAIMS.iter().filter_map(judged).collect()

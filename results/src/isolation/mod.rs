@@ -1,5 +1,12 @@
 //! What the checks of isolation say of each backend.
 
+mod exchange;
+mod matrix;
+pub mod mutation;
+
+pub use exchange::{junit, ktap};
+pub use matrix::{Line, Matrix, matrix};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +28,8 @@ pub struct BackendChecks {
 /// Counts the checks of a run, backends in the order asked for; empty where it asks none.
 pub fn summarize(run: &LoadedRun) -> Vec<BackendChecks> {
     let mut backends: Vec<BackendChecks> = Vec::new();
-    for row in &run.checks {
+    // Containers that lack something are there to show that the checks notice.
+    for row in run.checks.iter().filter(|row| !row.backend.contains(" without ")) {
         let at = backends.iter().position(|one| one.backend == row.backend).unwrap_or_else(|| {
             backends.push(BackendChecks { backend: row.backend.clone(), ..BackendChecks::default() });
             backends.len() - 1

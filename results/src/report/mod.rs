@@ -1,6 +1,7 @@
 //! `report.html`: one page that needs nothing else. On top what was found of each claim, then what
 //! it rests on.
 
+mod checks;
 mod claims;
 mod comparison;
 mod dossier;
@@ -30,12 +31,15 @@ const MATRIX_CHARTS: [&str; 4] = ["vm-formats", "vm-versions", "containers", "ar
 pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
     let (matrix, others): (Vec<&Chart>, Vec<&Chart>) =
         charts.iter().partition(|chart| MATRIX_CHARTS.contains(&chart.name));
+    let (of_checks, others): (Vec<&Chart>, Vec<&Chart>) =
+        others.into_iter().partition(|chart| chart.name == "checks");
     let (memory, storms): (Vec<&Chart>, Vec<&Chart>) =
         others.into_iter().partition(|chart| MEMORY_CHARTS.contains(&chart.name));
     let figures = |charts: &[&Chart]| charts.iter().map(|chart| figure(chart, "")).collect::<String>();
     let sections = [
         Section::new("claims", "Findings", claims::glance(&summary.claims, charts)),
         Section::new("warnings", "Warnings", list(&summary.warnings)),
+        Section::new("checks", "Isolation", figures(&of_checks) + &checks::checks(run)),
         Section::new("storms", "Storms", results(summary) + &figures(&storms) + &of_storms(summary)),
         Section::new(
             "portability",
@@ -117,7 +121,10 @@ fn head(run: &LoadedRun, summary: &Summary) -> String {
     let backends: Vec<String> = summary
         .backends
         .iter()
-        .map(|one| format!("{} ({} of {} ready)", one.backend, one.counted.ready, one.counted.total()))
+        .map(|one| match one.counted.total() {
+            0 => one.backend.clone(),
+            total => format!("{} ({} of {total} ready)", one.backend, one.counted.ready),
+        })
         .collect();
     let mut html = format!(
         "<h1>{}</h1>\n<p>{}.</p>\n<p class=\"dim\">On {}; begun {}. Run {}, seed {}.</p>\n",
@@ -138,8 +145,10 @@ fn head(run: &LoadedRun, summary: &Summary) -> String {
 }
 
 fn results(summary: &Summary) -> String {
-    if !summary.sweep.is_empty() || (summary.portability.is_some() && summary.attempts == 0) {
-        // Medians over storms of all sizes together would say nothing.
+    let has_no_storms =
+        !summary.isolation.is_empty() || (summary.portability.is_some() && summary.attempts == 0);
+    if !summary.sweep.is_empty() || has_no_storms {
+        // Medians over storms of all sizes together would say nothing; checks make none.
         return String::new();
     }
     // A column of reasons why there is no figure is no column of figures.
@@ -249,6 +258,9 @@ fn data(run: &LoadedRun) -> String {
         ("memory.csv", "memory by every accounting method, a row a step"),
         ("ksm.csv", "what was merged"),
         ("matrix.csv", "what was carried where, a row a cell"),
+        ("checks.csv", "a row a check and backend, with the evidence of both sides"),
+        ("checks.tap", "the same for test runners (KTAP)"),
+        ("checks.xml", "the same as JUnit XML"),
         ("run.json", "plan, host, versions, launch configurations, self-test"),
         ("summary.json", "the figures of this page"),
         ("trace.json", "every instance a track: open it in ui.perfetto.dev"),

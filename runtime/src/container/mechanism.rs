@@ -58,6 +58,36 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// All of them, as the standard setup has them.
+    pub fn all() -> Vec<Mechanism> {
+        let mut all = vec![
+            Mechanism::PidNamespace,
+            Mechanism::NetworkNamespace,
+            Mechanism::UtsNamespace,
+            Mechanism::IpcNamespace,
+            Mechanism::UserNamespace,
+            Mechanism::IdMap,
+            Mechanism::CgroupNamespace,
+            Mechanism::TimeNamespace,
+            Mechanism::MountNamespace,
+            Mechanism::PivotRoot,
+            Mechanism::PrivatePropagation,
+        ];
+        all.extend(super::standard::MASKED.map(Mechanism::Masked));
+        all.extend(super::standard::READ_ONLY.map(Mechanism::ReadOnly));
+        all.extend([
+            Mechanism::NoNewPrivs,
+            Mechanism::Seccomp,
+            Mechanism::DeviceList,
+            Mechanism::DescriptorClosing,
+            Mechanism::Keyring,
+            Mechanism::MemoryLimit,
+            Mechanism::CpuLimit,
+            Mechanism::PidsLimit,
+        ]);
+        all
+    }
+
     /// Leaves it out of a setup. Limits are left out by [`Mechanism::unlimit`].
     pub(super) fn leave_out(self, setup: &mut Setup) {
         let namespaces = &mut setup.namespaces;
@@ -117,7 +147,12 @@ impl Mechanism {
             }
             Mechanism::NoNewPrivs => setup.process.no_new_privs = false,
             Mechanism::Seccomp => setup.process.seccomp = None,
-            Mechanism::DeviceList => setup.mounts.retain(|mount| mount.target.as_os_str() != "/dev"),
+            Mechanism::DeviceList => {
+                setup.mounts.retain(|mount| !mount.target.starts_with("/dev/"));
+                take_from_host(setup, "/dev");
+                setup.devices.clear();
+                setup.links.clear();
+            }
             Mechanism::DescriptorClosing => setup.process.close_descriptors = false,
             Mechanism::Keyring => setup.process.own_keyring = false,
             Mechanism::MemoryLimit | Mechanism::SwapLimit | Mechanism::CpuLimit | Mechanism::PidsLimit => {}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
-use super::list;
+use super::{list, mutate};
 use crate::{Error, HostSize, Launch};
 
 /// The default plan.
@@ -59,6 +59,9 @@ impl Plan {
         if !["on", "off"].contains(&self.controls.as_str()) {
             return bad("controls", format!("{:?} is not on or off", self.controls));
         }
+        if let Some(Err(problem)) = self.mutate.as_deref().map(mutate::mechanisms) {
+            return bad("mutate", problem);
+        }
         if self.launch.workload != "ready" {
             return bad(
                 "workload",
@@ -75,7 +78,7 @@ impl Plan {
     }
 
     /// The checks asked for, in the order of the list.
-    pub(crate) fn checks(&self) -> Vec<&'static Check> {
+    pub fn checks(&self) -> Vec<&'static Check> {
         let mut checks = list::all();
         if !self.check.is_empty() {
             let wanted: Vec<&str> =

@@ -13,6 +13,7 @@ use super::check::{Check, Company, Finding, Twin};
 use super::control::{self, Control};
 use super::kind::Kind;
 use super::list::twin_name;
+use super::mutate;
 use super::plan::Plan;
 use super::round::{Outcome, Place, round};
 use super::world;
@@ -56,10 +57,30 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             prepared: contender.prepared,
         })
         .collect();
+    let mut jobs: Vec<Job> = Vec::new();
+    if let Some(wanted) = &plan.mutate {
+        subjects.clear();
+        let mechanisms =
+            mutate::mechanisms(wanted).map_err(|problem| Error::Plan { key: "mutate", problem })?;
+        for mutant in mutate::mutants(&mechanisms, &checks) {
+            let backend = mutant.backend();
+            match backend.prepare(context, image) {
+                Ok(prepared) => {
+                    let subject = subjects.len();
+                    subjects.push(Subject { name: backend.id(), kind: Kind::Container, prepared });
+                    jobs.extend(self::jobs(subject, &checks, |check| {
+                        mutant.checks.iter().any(|at| checks[*at].id == check.id)
+                    }));
+                }
+                Err(error) => warn(run, progress, format!("{} cannot be made: {error}", backend.id())),
+            }
+        }
+    } else {
+        jobs.extend((0..subjects.len()).flat_map(|subject| self::jobs(subject, &checks, |_| true)));
+    }
     let asked = subjects.len();
-    let mut jobs: Vec<Job> = (0..asked).flat_map(|subject| jobs(subject, &checks, |_| true)).collect();
     let mut twins: Vec<(Twin, Result<usize, String>)> = Vec::new();
-    if plan.has_controls() {
+    if plan.has_controls() && plan.mutate.is_none() {
         for check in &checks {
             if twins.iter().any(|(twin, _)| *twin == check.twin) {
                 continue;

@@ -149,7 +149,59 @@ pub(super) const ALL: &[Check] = &[
                 (false, errno) => Finding::Wrong(judge::name(errno.into())),
             })
         },
-        twin: Twin::Without(&[Mechanism::MountNamespace]),
+        twin: Twin::Without(&[
+            Mechanism::MountNamespace,
+            Mechanism::UserNamespace,
+            Mechanism::Seccomp,
+            Mechanism::Capability(CAP_SYS_ADMIN),
+        ]),
+        ..Check::NOTHING
+    },
+    Check {
+        id: "mount-host-in",
+        claim: CLAIM,
+        question: "does an instance see what the host has mounted?",
+        source: "mount_namespaces(7), proc_pid_mountinfo(5)",
+        company: Company::Alone,
+        on_host: Some(HostMount::plant),
+        look: Some(|_| vec![Request::Read { path: "/proc/self/mountinfo".into(), most: 16_384 }]),
+        judge: |scene| {
+            let text = scene.look(0)?.text("text")?;
+            Ok(match text.contains(&scene.host()?.text()) {
+                true => Finding::Open("the mount is listed".into()),
+                false if text.contains(" /proc ") => {
+                    Finding::Apart("its own mounts are listed, the host's is not".into())
+                }
+                false => Finding::Wrong("not even its own /proc is listed".into()),
+            })
+        },
+        ..Check::NOTHING
+    },
+    Check {
+        id: "mount-propagation",
+        claim: CLAIM,
+        question: "do mounts of an instance spread, or follow others?",
+        source: "mount_namespaces(7), shared subtrees; proc_pid_mountinfo(5): shared, master",
+        expect: |kind| match kind {
+            Kind::Process => Expect::Open,
+            Kind::Machine | Kind::Sandbox => Expect::Pointless("its mounts are not the host's to list"),
+            _ => Expect::Apart,
+        },
+        look: Some(|_| vec![Request::Read { path: "/proc/self/mountinfo".into(), most: 16_384 }]),
+        judge: |scene| {
+            let text = scene.look(0)?.text("text")?;
+            let spreads = |line: &&str| {
+                let options = line.split(" - ").next().unwrap_or_default();
+                options.contains(" shared:") || options.contains(" master:")
+            };
+            let (all, spread) = (text.lines().count(), text.lines().filter(spreads).count());
+            Ok(match (spread, all) {
+                (_, 0) => Finding::Wrong("no mounts are listed".into()),
+                (0, _) => Finding::Apart(format!("all {all} mounts are private")),
+                _ => Finding::Open(format!("{spread} of {all} mounts are shared or follow")),
+            })
+        },
+        twin: Twin::Without(&[Mechanism::PrivatePropagation]),
         ..Check::NOTHING
     },
     Check {
@@ -259,6 +311,50 @@ fn absent(scene: &Scene<'_>, at: usize, own: bool) -> Result<Finding, Missing> {
         libc::EACCES | libc::EPERM => Finding::Apart(judge::name(errno)),
         _ => Finding::Wrong(format!("{}; its own: {own}", judge::name(errno))),
     })
+}
+
+/// A file system the world's host has mounted, called by the nonce.
+struct HostMount {
+    name: String,
+    path: std::path::PathBuf,
+}
+
+impl HostMount {
+    fn plant(nonce: &Nonce) -> HostPlant {
+        let name = nonce.word();
+        let path = std::path::Path::new("/dev/shm").join(&name);
+        std::fs::create_dir(&path).map_err(|error| Absent(format!("{}: {error}", path.display())))?;
+        let none: Option<&str> = None;
+        let made =
+            nix::mount::mount(Some(name.as_str()), &path, Some("tmpfs"), nix::mount::MsFlags::empty(), none);
+        let mount = HostMount { name, path };
+        match made {
+            Ok(()) => Ok(Box::new(mount)),
+            Err(error) => Err(Absent(format!("mount: {error}"))),
+        }
+    }
+}
+
+impl OnHost for HostMount {
+    fn witness(&self) -> Result<String, String> {
+        let mounts =
+            std::fs::read_to_string("/proc/thread-self/mountinfo").map_err(|error| error.to_string())?;
+        match mounts.contains(&self.name) {
+            true => Ok(format!("the host has mounted {}", self.name)),
+            false => Err(format!("the host has no mount {}", self.name)),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount(&self.path);
+        let _ = std::fs::remove_dir(&self.path);
+    }
 }
 
 /// A file of this program that is open, and not closed when another program is executed.

@@ -10,6 +10,7 @@ use super::super::check::{Absent, Check, Finding, HostPlant, Missing, OnHost, Sc
 use super::super::judge;
 use super::super::kind::Kind;
 use super::super::nonce::Nonce;
+use super::super::processes;
 
 const CLAIM: &str = "ns-pid";
 const SOURCE: &str = "pid_namespaces(7)";
@@ -120,11 +121,7 @@ fn named(scene: &Scene<'_>, call: &str) -> Result<Finding, Missing> {
 fn outside(scene: &Scene<'_>) -> Result<Finding, Missing> {
     let inside = scene.plant(0)?.number("pid")?;
     let name = scene.nonce.word();
-    let status = processes().into_iter().find_map(|pid| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        (status.lines().next()?.strip_prefix("Name:")?.trim() == name).then_some((pid, status))
-    });
-    let Some((pid, status)) = status else {
+    let Some((pid, status)) = processes::called(&name) else {
         return Ok(match scene.kind {
             Kind::Machine | Kind::Sandbox => Finding::Apart("the host has no such process".into()),
             _ => Finding::Wrong("the host, which is its parent, does not see the process".into()),
@@ -142,11 +139,6 @@ fn outside(scene: &Scene<'_>) -> Result<Finding, Missing> {
         }
         other => Finding::Wrong(format!("{inside} inside, NSpid {other:?}")),
     })
-}
-
-fn processes() -> Vec<i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect()
 }
 
 /// A process of the host that does nothing and is called by the nonce.

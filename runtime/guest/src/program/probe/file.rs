@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use guest::probe::{Fact, Facts, MAX_TEXT_BYTES};
 
-use super::{errno, facts, number, text};
+use super::{errno, errno_of, facts, number, text};
 
 /// Most names of a folder.
 const MOST_NAMES: usize = 512;
@@ -28,6 +28,13 @@ pub fn read(path: &str, most: u32) -> Facts {
 
 /// Opens for writing, writes nothing where the text is empty.
 pub fn write(path: &str, text: &str) -> Facts {
+    if std::fs::metadata(path).is_ok_and(|found| found.is_dir()) {
+        // A folder is not opened for writing; access(2) says EROFS where its mount is read-only.
+        let path = std::ffi::CString::new(path).unwrap_or_default();
+        // SAFETY: the path ends with NUL and lives through the call.
+        let errno = number(errno_of(unsafe { libc::access(path.as_ptr(), libc::W_OK) }.into()));
+        return facts([("open", errno.clone()), ("errno", errno)]);
+    }
     match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Err(error) => facts([("open", errno(&error)), ("errno", errno(&error))]),
         Ok(_) if text.is_empty() => facts([("open", number(0)), ("errno", number(0))]),
