@@ -165,6 +165,10 @@ pub const CLAIMS: &[Claim] = &[
     checks("cg-account", "cgroups account for what was used"),
     checks("cg-control", "cgroups freeze, checkpoint and restart"),
     checks("cg-collection", "cgroups act on a whole collection of processes"),
+    checks(
+        "vm-isolation",
+        "a virtual machine shares with its host and its siblings nothing but the hypervisor",
+    ),
     checks("container-equation", "a container is processes, namespaces and cgroups, and nothing else"),
     checks("layers-immutable", "all layers of an image but the top one are immutable"),
     checks("identical-copies", "any number of instances anywhere are identical"),
@@ -208,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_claim_is_whole_and_there_once() {
-        assert_eq!(CLAIMS.len(), 25);
+        assert_eq!(CLAIMS.len(), 26);
         for (index, one) in CLAIMS.iter().enumerate() {
             assert!(CLAIMS[..index].iter().all(|other| other.id != one.id), "{}", one.id);
             for text in [one.statement, one.hypothesis, one.metric, one.decision, one.flips, one.admissible] {

@@ -19,6 +19,7 @@ mod io;
 mod limits;
 mod members;
 mod memory;
+mod of_process;
 mod pids;
 mod statistics;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::setup::{Leave, MountAttributes, MountSource, Namespace, Propagation, Reach, RootSource, Setup};
 use crate::Limits;
+use crate::cgroup::UNLIMITED;
 
 /// One mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,14 @@ pub enum Mechanism {
     CpuLimit,
     /// Limit of processes.
     PidsLimit,
+    /// Share of the processors where they are busy.
+    CpuWeight,
+    /// Processors allowed.
+    Cpuset,
+    /// Rules of the device controller.
+    DeviceRules,
+    /// Mark above which memory is reclaimed.
+    MemoryHigh,
 }
 
 impl Mechanism {
@@ -84,6 +93,9 @@ impl Mechanism {
             Mechanism::MemoryLimit,
             Mechanism::CpuLimit,
             Mechanism::PidsLimit,
+            Mechanism::CpuWeight,
+            Mechanism::Cpuset,
+            Mechanism::DeviceRules,
         ]);
         all
     }
@@ -155,7 +167,14 @@ impl Mechanism {
             }
             Mechanism::DescriptorClosing => setup.process.close_descriptors = false,
             Mechanism::Keyring => setup.process.own_keyring = false,
-            Mechanism::MemoryLimit | Mechanism::SwapLimit | Mechanism::CpuLimit | Mechanism::PidsLimit => {}
+            Mechanism::MemoryLimit
+            | Mechanism::SwapLimit
+            | Mechanism::CpuLimit
+            | Mechanism::PidsLimit
+            | Mechanism::CpuWeight
+            | Mechanism::Cpuset
+            | Mechanism::DeviceRules
+            | Mechanism::MemoryHigh => {}
         }
     }
 
@@ -163,8 +182,13 @@ impl Mechanism {
     pub(super) fn unlimit(self, limits: &mut Limits) {
         match self {
             Mechanism::MemoryLimit => limits.memory_bytes = None,
+            Mechanism::SwapLimit => limits.swap_bytes = Some(UNLIMITED),
             Mechanism::CpuLimit => limits.cpus = None,
             Mechanism::PidsLimit => limits.pids = None,
+            Mechanism::CpuWeight => limits.cpu_weight = None,
+            Mechanism::Cpuset => limits.cpuset_cpus = None,
+            Mechanism::DeviceRules => limits.devices = None,
+            Mechanism::MemoryHigh => limits.memory_high_bytes = None,
             _ => {}
         }
     }
@@ -204,6 +228,10 @@ impl fmt::Display for Mechanism {
             Mechanism::SwapLimit => f.write_str("swap limit"),
             Mechanism::CpuLimit => f.write_str("cpu limit"),
             Mechanism::PidsLimit => f.write_str("pids limit"),
+            Mechanism::CpuWeight => f.write_str("cpu weight"),
+            Mechanism::Cpuset => f.write_str("cpuset"),
+            Mechanism::DeviceRules => f.write_str("device rules"),
+            Mechanism::MemoryHigh => f.write_str("memory high mark"),
         }
     }
 }

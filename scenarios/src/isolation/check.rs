@@ -1,8 +1,8 @@
 //! What a check is: data, and the functions that differ from check to check.
 
 use guest::probe::{Ending, Fact, Observation, Request};
-use runtime::Limits;
 use runtime::container::Mechanism;
+use runtime::{Instance, Limits};
 
 use super::kind::Kind;
 use super::nonce::Nonce;
@@ -21,8 +21,9 @@ pub struct Check {
     pub expect: fn(Kind) -> Expect,
     /// With whom it can share instances.
     pub company: Company,
-    /// Limits of its instances; such a check shares them with nobody.
-    pub limits: Option<fn() -> Limits>,
+    /// Limits of its instances; such a check shares them with nobody. A bare process has none, and
+    /// where a backend cannot be asked for one, that is the outcome: `n/a`.
+    pub limits: Option<fn(Role) -> Limits>,
     /// What the host plants before anything is started.
     pub on_host: Option<fn(&Nonce) -> HostPlant>,
     /// Whether an instance looks, and ends, before anything is planted inside.
@@ -35,6 +36,9 @@ pub struct Check {
     pub witness: fn(&Scene<'_>) -> Result<String, String>,
     /// What was found.
     pub judge: fn(&Scene<'_>) -> Result<Finding, Missing>,
+    /// In place of `judge`, where something has to be done to instance B: it is paused, stopped, measured.
+    /// Such a check shares it with nobody.
+    pub act: Option<Act>,
     /// What must leak.
     pub twin: Twin,
 }
@@ -55,9 +59,13 @@ impl Check {
         look: None,
         witness: |scene| scene.plants_stand(),
         judge: |_| Err(Missing("the check has no judge".into())),
+        act: None,
         twin: Twin::Process,
     };
 }
+
+/// Does something to instance B and says what was found by it.
+pub type Act = fn(&Scene<'_>, &mut dyn Instance) -> Result<Finding, Missing>;
 
 /// What is right for a kind of backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +105,15 @@ pub enum Company {
     Alone,
     /// With nobody, and nothing else runs meanwhile.
     Quiet,
+}
+
+/// Which instance of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It plants and stays.
+    A,
+    /// It looks, before or after.
+    B,
 }
 
 /// The control of a check: what must be `Open`.

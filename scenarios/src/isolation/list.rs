@@ -114,7 +114,9 @@ mod tests {
             }
             assert!(results::claims::claim(check.claim).is_some(), "{}: no claim {}", check.id, check.claim);
             assert!(check.plant.is_some() || check.look.is_some(), "{} asks nothing", check.id);
-            assert!(check.limits.is_none() || check.company != Company::Together, "{}", check.id);
+            let shares_nothing = check.limits.is_some() || check.act.is_some();
+            assert!(!shares_nothing || check.company != Company::Together, "{}", check.id);
+            assert!(check.act.is_none() || check.look.is_some(), "{}: nobody to act on", check.id);
             assert!(explain(check.id).is_some_and(|text| text.contains(check.source)));
         }
     }

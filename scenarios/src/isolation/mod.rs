@@ -43,6 +43,7 @@
 mod check;
 mod checks;
 mod control;
+mod group;
 mod judge;
 mod kind;
 mod list;
@@ -58,7 +59,7 @@ mod start;
 mod tests;
 mod world;
 
-pub use check::{Check, Company, Expect, Finding, Twin};
+pub use check::{Check, Company, Expect, Finding, Role, Twin};
 pub use kind::Kind;
 pub use list::{all, explain, matching};
 pub use plan::{DEFAULT, Plan};

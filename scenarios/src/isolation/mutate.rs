@@ -44,7 +44,15 @@ pub(super) fn mutants(mechanisms: &[Mechanism], checks: &[&Check]) -> Vec<Mutant
     // What needs the whole host for itself would make this last for hours.
     let asked: Vec<usize> = (0..checks.len()).filter(|at| checks[*at].company != Company::Quiet).collect();
     let mut mutants = vec![Mutant { without: Vec::new(), checks: asked.clone() }];
-    mutants.extend(mechanisms.iter().map(|one| Mutant { without: vec![*one], checks: asked.clone() }));
+    mutants.extend(mechanisms.iter().map(|one| {
+        // A check with limits takes seconds of its own, and no other mechanism has a part in what it sees.
+        let concerns = |check: &Check| {
+            let is_its_own = matches!(check.twin, Twin::Without(all) if all.contains(one));
+            is_its_own || (check.limits.is_none() && check.act.is_none())
+        };
+        let checks = asked.iter().copied().filter(|at| concerns(checks[*at])).collect();
+        Mutant { without: vec![*one], checks }
+    }));
     for at in asked {
         let Twin::Without(all) = checks[at].twin else { continue };
         if all.len() < 2 || !all.iter().any(|one| mechanisms.contains(one)) {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use guest::probe::{Observation, Request};
 use runtime::{InstanceName, Limits, Prepared};
 
-use super::check::{Absent, Check, Finding, Missing, OnHost, Scene};
+use super::check::{Absent, Check, Expect, Finding, Missing, OnHost, Role, Scene};
 use super::kind::Kind;
 use super::nonce::Nonce;
-use super::start::{Started, start};
+use super::start::{NotStarted, Started, start};
 use crate::Stop;
 
 /// Where and how a round takes place.
@@ -87,18 +87,22 @@ enum Part {
 
 /// Carries it out. The outcomes are in the order of `checks`.
 pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
-    let mut trials: Vec<Trial<'_>> = checks.iter().map(|check| begin(check)).collect();
+    let mut trials: Vec<Trial<'_>> = checks.iter().map(|check| begin(check, place.kind)).collect();
     let before = ask(&mut trials, Part::Before, place, None);
     before.map(Started::stop);
     let planter = ask(&mut trials, Part::Plant, place, None);
     witness(&mut trials, place.kind, planter.as_ref(), None);
-    let looker = ask(&mut trials, Part::Look, place, planter.as_ref());
+    let mut looker = ask(&mut trials, Part::Look, place, planter.as_ref());
+    let acted = act(&mut trials, place.kind, planter.as_ref(), &mut looker);
     witness(&mut trials, place.kind, planter.as_ref(), looker.as_ref());
     let outcomes = trials
         .iter()
         .map(|trial| match &trial.over {
             Some(outcome) => outcome.clone(),
-            None => judge(trial, &trial.scene(place.kind, planter.as_ref(), looker.as_ref())),
+            None => {
+                let scene = trial.scene(place.kind, planter.as_ref(), looker.as_ref());
+                judge(trial, &scene, acted.clone())
+            }
         })
         .collect();
     looker.map(Started::stop);
@@ -106,15 +110,18 @@ pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
     outcomes
 }
 
-fn begin(check: &Check) -> Trial<'_> {
+fn begin(check: &Check, kind: Kind) -> Trial<'_> {
     let nonce = Nonce::new();
-    let (on_host, over) = match check.on_host.map(|plant| plant(&nonce)) {
-        None => (None, None),
-        Some(Ok(plant)) => (Some(plant), None),
-        Some(Err(Absent(why))) => {
-            let outcome = Outcome { finding: Finding::Absent(why.clone()), ..Outcome::failed(&why) };
-            (None, Some(outcome))
-        }
+    let absent =
+        |why: &str| Some(Outcome { finding: Finding::Absent(why.to_owned()), ..Outcome::failed(why) });
+    let (on_host, over) = match ((check.expect)(kind), check.on_host) {
+        // Nothing is planted and nobody started for a question that makes no sense.
+        (Expect::Pointless(why), _) => (None, absent(why)),
+        (_, None) => (None, None),
+        (_, Some(plant)) => match plant(&nonce) {
+            Ok(plant) => (Some(plant), None),
+            Err(Absent(why)) => (None, absent(&why)),
+        },
     };
     Trial {
         check,
@@ -161,15 +168,19 @@ fn ask(
     };
     let name = InstanceName { storm: place.number, index };
     // A check with limits is alone, so they are those of all.
-    let limits =
-        trials.iter().find_map(|trial| trial.check.limits).map_or_else(Limits::default, |limits| limits());
+    let limits = trials.iter().find_map(|trial| trial.check.limits).filter(|_| place.kind != Kind::Process);
+    let role = if part == Part::Plant { Role::A } else { Role::B };
+    let limits = limits.map_or_else(Limits::default, |limits| limits(role));
+    let has_limits = limits != Limits::default();
     let started = start(place.prepared, name, &all, limits, place.timeout, place.stop);
     let mut answers =
         started.as_ref().map(|started| started.observations.clone()).unwrap_or_default().into_iter();
     let trouble = match &started {
         Ok(started) => started.trouble.clone(),
-        Err(error) => error.clone(),
+        Err(error) => error.to_string(),
     };
+    // It was not even tried: this backend has no way to say such a limit, and said so.
+    let is_refused = has_limits && matches!(started, Err(NotStarted::Refused(_)));
     for (trial, requests) in trials.iter_mut().zip(&requests) {
         let own: Vec<Option<Observation>> = answers.by_ref().take(requests.len()).collect();
         if trial.over.is_some() {
@@ -178,11 +189,15 @@ fn ask(
         let answered: Vec<Observation> = own.into_iter().flatten().collect();
         trial.asked += requests.len() as u32;
         if answered.len() < requests.len() {
-            trial.over = Some(Outcome::failed(&format!(
+            let failed = Outcome::failed(&format!(
                 "{} of {} requests answered: {trouble}",
                 answered.len(),
                 requests.len()
-            )));
+            ));
+            trial.over = Some(match is_refused {
+                true => Outcome { finding: Finding::Absent(trouble.clone()), ..failed },
+                false => failed,
+            });
             continue;
         }
         match part {
@@ -204,11 +219,26 @@ fn witness(trials: &mut [Trial<'_>], kind: Kind, planter: Option<&Started>, look
     }
 }
 
-fn judge(trial: &Trial<'_>, scene: &Scene<'_>) -> Outcome {
-    let finding = match (trial.check.judge)(scene) {
-        Ok(finding) => finding,
-        Err(Missing(what)) => Finding::Broken(what),
+/// What the one check of a round that has something to do to its instance B finds by it.
+fn act(
+    trials: &mut [Trial<'_>],
+    kind: Kind,
+    planter: Option<&Started>,
+    looker: &mut Option<Started>,
+) -> Option<Finding> {
+    let [trial] = trials else { return None };
+    let act = trial.check.act.filter(|_| trial.over.is_none())?;
+    let scene = trial.scene(kind, planter, looker.as_ref());
+    let found = match looker {
+        None => Err(Missing("there is no instance B".into())),
+        Some(looker) => act(&scene, looker.instance()),
     };
+    Some(found.unwrap_or_else(|Missing(what)| Finding::Broken(what)))
+}
+
+fn judge(trial: &Trial<'_>, scene: &Scene<'_>, acted: Option<Finding>) -> Outcome {
+    let finding = acted
+        .unwrap_or_else(|| (trial.check.judge)(scene).unwrap_or_else(|Missing(what)| Finding::Broken(what)));
     let own = trial.looked.iter().filter_map(|seen| match seen.facts.get("own") {
         Some(guest::probe::Fact::Number(own)) => Some(*own == 1),
         _ => None,

@@ -25,21 +25,21 @@ use crate::{Completion, Error, Progress, Stage, Stop};
 const THREADS: usize = 2;
 
 /// Something that can be checked.
-struct Subject {
-    name: String,
-    kind: Kind,
-    prepared: Arc<dyn Prepared>,
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) prepared: Arc<dyn Prepared>,
 }
 
 /// One round to be made.
-struct Job {
+pub(super) struct Job {
     subject: usize,
     checks: Vec<usize>,
     company: Company,
 }
 
 /// Outcomes by subject and check.
-type Outcomes = BTreeMap<(usize, usize), Outcome>;
+pub(super) type Outcomes = BTreeMap<(usize, usize), Outcome>;
 
 /// Carries out `plan`.
 ///
@@ -165,7 +165,7 @@ fn control_of(
 }
 
 /// The rounds a subject needs.
-fn jobs(subject: usize, checks: &[&Check], wanted: impl Fn(&Check) -> bool) -> Vec<Job> {
+pub(super) fn jobs(subject: usize, checks: &[&Check], wanted: impl Fn(&Check) -> bool) -> Vec<Job> {
     let wanted: Vec<usize> = (0..checks.len()).filter(|at| wanted(checks[*at])).collect();
     let (together, apart): (Vec<usize>, Vec<usize>) =
         wanted.into_iter().partition(|at| checks[*at].company == Company::Together);
@@ -178,18 +178,18 @@ fn jobs(subject: usize, checks: &[&Check], wanted: impl Fn(&Check) -> bool) -> V
 }
 
 /// What the threads of a run share.
-struct Field<'a> {
-    subjects: &'a [Subject],
-    checks: &'a [&'static Check],
-    timeout: Duration,
-    stop: &'a Stop,
-    rounds: AtomicU32,
-    troubles: Mutex<Vec<String>>,
+pub(super) struct Field<'a> {
+    pub(super) subjects: &'a [Subject],
+    pub(super) checks: &'a [&'static Check],
+    pub(super) timeout: Duration,
+    pub(super) stop: &'a Stop,
+    pub(super) rounds: AtomicU32,
+    pub(super) troubles: Mutex<Vec<String>>,
 }
 
 impl Field<'_> {
     /// All rounds: those that may run beside each other, those in the real host, those in quiet.
-    fn carry_out(&self, jobs: Vec<Job>) -> Outcomes {
+    pub(super) fn carry_out(&self, jobs: Vec<Job>) -> Outcomes {
         let is_daemons = |job: &Job| self.subjects[job.subject].kind == Kind::Engine;
         let (daemons, others): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_daemons);
         let (quiet, busy): (Vec<Job>, Vec<Job>) =

@@ -25,6 +25,10 @@ pub(super) struct Started {
 }
 
 impl Started {
+    pub(super) fn instance(&mut self) -> &mut dyn Instance {
+        self.instance.as_mut()
+    }
+
     pub(super) fn root_pid(&self) -> Option<i32> {
         self.instance.root_pid()
     }
@@ -32,6 +36,33 @@ impl Started {
     /// Ends it; what cannot be removed is told.
     pub(super) fn stop(mut self) -> Option<String> {
         self.instance.stop().err().map(|error| error.to_string())
+    }
+}
+
+/// Why there is no instance.
+#[derive(Debug)]
+pub(super) enum NotStarted {
+    /// The backend refuses what it was asked for.
+    Refused(String),
+    /// It could not be started.
+    Failed(String),
+}
+
+impl std::fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (NotStarted::Refused(why) | NotStarted::Failed(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl From<runtime::Error> for NotStarted {
+    fn from(error: runtime::Error) -> NotStarted {
+        match error {
+            runtime::Error::Invalid(_) | runtime::Error::Missing { .. } => {
+                NotStarted::Refused(error.to_string())
+            }
+            runtime::Error::System { .. } => NotStarted::Failed(error.to_string()),
+        }
     }
 }
 
@@ -43,7 +74,7 @@ pub(super) fn start(
     limits: Limits,
     timeout: Duration,
     stop: &Stop,
-) -> Result<Started, String> {
+) -> Result<Started, NotStarted> {
     let nonce = Nonce::secret();
     let workload = Workload::Probe { nonce: nonce.clone(), requests: requests.to_vec() };
     let spec = LaunchSpec { name: name.clone(), plan: Plan::new(workload), limits };
@@ -51,8 +82,8 @@ pub(super) fn start(
     let executor = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(|error| format!("cannot start the event loop: {error}"))?;
-    let instance = prepared.launch(&spec, EventSink::new(name, sender)).map_err(|error| error.to_string())?;
+        .map_err(|error| NotStarted::Failed(format!("cannot start the event loop: {error}")))?;
+    let instance = prepared.launch(&spec, EventSink::new(name, sender))?;
     let deadline = Instant::now() + timeout;
     let mut observations = vec![None; requests.len()];
     let mut last_words = String::new();

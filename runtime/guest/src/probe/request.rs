@@ -18,6 +18,18 @@ pub enum IpcKind {
     PosixMemory,
 }
 
+/// Memory that a process can make a kernel spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryKind {
+    /// Its own pages.
+    Anonymous,
+    /// Pages of a shared mapping.
+    Shared,
+    /// The kernel's own, for page tables: no process has them in its resident set.
+    PageTables,
+}
+
 /// One request. Each is carried out in a process of its own with a deadline; the facts it answers
 /// with stand beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -207,6 +219,81 @@ pub enum Request {
     },
     /// Clocks in nanoseconds: `realtime`, `monotonic`, `boottime`.
     Clocks,
+    /// A child takes memory: `touched` bytes until it ended, by which `signal` (0: it got all), `errno`.
+    Hog {
+        /// Of which kind.
+        kind: MemoryKind,
+        /// How much.
+        bytes: u64,
+    },
+    /// Memory of its own that it keeps: `errno`, `touched`.
+    Keep {
+        /// How much.
+        bytes: u64,
+    },
+    /// The same in a shared mapping: `errno`, `touched`.
+    KeepShared {
+        /// How much.
+        bytes: u64,
+    },
+    /// Looks for a word of the host's: `errno` of reading `path`; among the devices a machine is given,
+    /// if it is one: `scanned`, the number of them, and `found`, the number of those that have it;
+    /// `own`: whether what the host has told this machine is found that way.
+    FindWord {
+        /// A file of the host with it, backwards: not to be found in what carries this request.
+        path: String,
+        /// The word, backwards too.
+        word: String,
+        /// Whether this is a machine, whose ports are its own.
+        is_machine: bool,
+    },
+    /// Ends the machine, after having answered. For machines only.
+    End {
+        /// By a panic of its kernel, else by a reset (a triple fault on x86 with `reboot=t`).
+        panic: bool,
+    },
+    /// Small tasks one after the other: the time each takes, as `median_ns`, `p99_ns`, `most_ns`, and the
+    /// number of them, `count`.
+    Latency {
+        /// For how long altogether, on the wall's clock.
+        wall_ms: u32,
+    },
+    /// Writes to the way out, past the protocol, and answers: `errno`, `bytes`. For tests of those
+    /// who listen.
+    Shout {
+        /// What, again and again.
+        text: String,
+        /// How much.
+        bytes: u64,
+    },
+    /// Computes: `cpu_ns` of it within `wall_ns`.
+    Compute {
+        /// For how long, on the wall's clock.
+        wall_ms: u32,
+    },
+    /// A process called `name` that computes until the end: `errno`.
+    Spinner {
+        /// Name of at most 15 bytes (PR_SET_NAME).
+        name: String,
+        /// Not a child, but left behind by one that has ended, in a session of its own.
+        orphan: bool,
+    },
+    /// Makes processes until there are no more to be had: `made`, `end` (the error number), and all that
+    /// /proc then lists: `count`.
+    ForkBomb {
+        /// At most.
+        most: u32,
+    },
+    /// The processors it can be bound to, and then runs on: `processors`.
+    Processors,
+    /// Looks for cgroup hierarchies, mounted here or to be mounted: `mounted`, the number of them;
+    /// `mount` (error number of the last attempt); in how many the group of this name is found:
+    /// `found`; of those, in how many a process can be moved to the root: `moved`; files with limits
+    /// there that open for writing: `limits`; release_agent files that do: `agents`.
+    Cgroups {
+        /// A group the host has made in each of its hierarchies, relative to their roots.
+        group: String,
+    },
     /// Never answers.
     Hang,
     /// Ends by this signal.
@@ -232,6 +319,10 @@ impl Request {
                 | Request::Inotify { .. }
                 | Request::KeyPlant { .. }
                 | Request::Mount { .. }
+                | Request::Keep { .. }
+                | Request::KeepShared { .. }
+                | Request::End { .. }
+                | Request::Spinner { .. }
         )
     }
 }

@@ -45,6 +45,19 @@ impl FwCfg {
         })
     }
 
+    /// All files.
+    pub fn files(&self) -> Vec<File> {
+        self.select(DIRECTORY);
+        let count = u32::from_be_bytes(self.read()).min(MAX_FILES);
+        let entries = (0..count).map(|_| {
+            let size = u32::from_be_bytes(self.read());
+            let key = u16::from_be_bytes(self.read());
+            let _rest: [u8; 58] = self.read();
+            File { key, size: size as usize }
+        });
+        entries.collect()
+    }
+
     /// Whether the file begins with `start`.
     pub fn begins_with(&self, file: File, start: &[u8]) -> bool {
         self.select(file.key);

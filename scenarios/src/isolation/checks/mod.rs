@@ -1,16 +1,23 @@
 //! The checks, one file a namespace, controller or topic.
 
+mod cg_control;
+mod cg_cpu;
+mod cg_memory;
+mod cg_pids;
+mod cg_reach;
 mod cgroup;
 mod ipc;
 mod kernel;
 mod mask;
 mod mount;
 mod net;
+mod noisy;
 mod pid;
 mod sibling;
 mod six;
 mod user;
 mod uts;
+mod vm;
 
 use super::check::Check;
 
@@ -27,4 +34,11 @@ pub(super) const TOPICS: &[&[Check]] = &[
     six::ALL,
     sibling::ALL,
     kernel::ALL,
+    cg_memory::ALL,
+    cg_cpu::ALL,
+    cg_pids::ALL,
+    cg_control::ALL,
+    cg_reach::ALL,
+    noisy::ALL,
+    vm::ALL,
 ];

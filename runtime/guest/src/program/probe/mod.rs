@@ -5,10 +5,13 @@
 //! kernel, a hang) is its observation, and no other's.
 
 mod call;
+mod device;
 mod escape;
 mod file;
+mod group;
 mod ipc;
 mod kernel;
+mod load;
 mod net;
 mod process;
 mod uts;
@@ -19,7 +22,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::{Duration, Instant};
 
 use guest::Message;
-use guest::probe::{Ending, Fact, Facts, MAX_TEXT_BYTES, Observation, Request};
+use guest::probe::{Ending, Fact, Facts, MAX_TEXT_BYTES, MemoryKind, Observation, Request};
 
 use super::channel::Channel;
 
@@ -81,6 +84,18 @@ fn carry_out(request: &Request) -> Facts {
         Request::Handle => escape::handle(),
         Request::Create { path } => file::create(path),
         Request::Clocks => call::clocks(),
+        Request::Hog { kind, bytes } => load::hog(*kind, *bytes),
+        Request::Keep { bytes } => load::keep(MemoryKind::Anonymous, *bytes),
+        Request::KeepShared { bytes } => load::keep(MemoryKind::Shared, *bytes),
+        Request::FindWord { path, word, is_machine } => device::find(path, word, *is_machine),
+        Request::End { .. } => facts([("errno", number(0))]),
+        Request::Latency { wall_ms } => load::latency(*wall_ms),
+        Request::Shout { text, bytes } => load::shout(text, *bytes),
+        Request::Compute { wall_ms } => load::compute(*wall_ms),
+        Request::Spinner { name, orphan } => load::spinner(name, *orphan),
+        Request::ForkBomb { most } => load::fork_bomb(*most),
+        Request::Processors => load::processors(),
+        Request::Cgroups { group } => group::reach(group),
         Request::Hang => loop {
             std::thread::sleep(DEADLINE);
         },
@@ -149,6 +164,9 @@ fn answer(request: &Request, mut input: File) -> ! {
     };
     let _ = input.write_all(&text);
     drop(input);
+    if let Request::End { panic } = request {
+        device::end(*panic);
+    }
     if request.holds() {
         loop {
             // SAFETY: waits for a signal.

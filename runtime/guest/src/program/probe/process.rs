@@ -59,13 +59,13 @@ pub fn crash(signal: i32) -> Facts {
     Facts::new()
 }
 
-fn rename(name: &str) -> i64 {
+pub(super) fn rename(name: &str) -> i64 {
     let Ok(name) = CString::new(name) else { return -1 };
     // SAFETY: the name lives through the call (PR_SET_NAME).
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()).into() }
 }
 
-fn pids() -> Vec<i32> {
+pub(super) fn pids() -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect()
 }
