@@ -160,7 +160,9 @@ impl Mechanism {
             Mechanism::NoNewPrivs => setup.process.no_new_privs = false,
             Mechanism::Seccomp => setup.process.seccomp = None,
             Mechanism::DeviceList => {
-                setup.mounts.retain(|mount| !mount.target.starts_with("/dev/"));
+                setup
+                    .mounts
+                    .retain(|mount| mount.target.as_os_str() == "/dev" || !mount.target.starts_with("/dev"));
                 take_from_host(setup, "/dev");
                 setup.devices.clear();
                 setup.links.clear();

@@ -61,7 +61,7 @@ impl PreparedContainer {
     ) -> Result<Arc<dyn Prepared>, Error> {
         crate::guest_program()?;
         let bridge = context.network.bridge()?;
-        setup.loopback = context.network.kind() != Kind::None;
+        setup.loopback = setup.namespaces.network == Namespace::New && context.network.kind() != Kind::None;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
         Ok(Arc::new(PreparedContainer {
             backend,

@@ -155,7 +155,7 @@ fn a_bare_process_is_open_to_every_namespace_check() {
     let claims = ["ns-uts", "ns-pid", "ns-ipc", "ns-net", "ns-user"];
     let rows = rows(plan(&["process"], &claims), vec![Box::new(ProcessBackend)]);
     assert!(rows.len() >= 25, "{}", rows.len());
-    for row in &rows {
+    for row in rows.iter().filter(|row| !row.expectation.starts_with("n/a")) {
         assert_eq!(row.verdict, CheckVerdict::Leak, "{row:?}");
     }
 }

@@ -192,8 +192,11 @@ pub enum Request {
         /// Which.
         path: String,
     },
-    /// What process 1 has open: `descriptors`, and the working directory: `cwd`.
-    Descriptors,
+    /// What process 1, or this program, has open that is called so: `found`; of so many: `count`.
+    Descriptors {
+        /// A part of what a descriptor leads to.
+        mark: String,
+    },
     /// Descriptors of this program that lead to folders: `folders`; how many from 3 on are `open`.
     OpenFolders,
     /// mount(2) of a tmpfs: `errno`.

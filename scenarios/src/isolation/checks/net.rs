@@ -91,28 +91,6 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
     Check {
-        id: "net-sysfs-host-in",
-        claim: CLAIM,
-        question: "is an interface of the host seen inside, in /sys/class/net?",
-        source: "network_namespaces(7), sysfs(5): of the namespace that was current when it was mounted",
-        on_host: Some(Interface::plant),
-        look: Some(|_| vec![Request::List { path: "/sys/class/net".into() }]),
-        judge: |scene| {
-            let names = scene.look(0)?.list("names")?;
-            Ok(match names.contains(&scene.host()?.text()) {
-                true => Finding::Open("it is listed".into()),
-                false if names.iter().any(|name| name == "lo") => {
-                    Finding::Apart(format!("{} others", names.len()))
-                }
-                false => Finding::Wrong("not even the loopback is listed".into()),
-            })
-        },
-        // sysfs shows the namespace of its mount: without one of its own, what the world has mounted.
-        twin: TWIN,
-        company: Company::Together,
-        ..Check::NOTHING
-    },
-    Check {
         id: "net-sysctl",
         claim: CLAIM,
         question: "has an instance the host's value of a network parameter?",

@@ -146,12 +146,18 @@ pub fn key_look(name: &str) -> Facts {
     let found = errno_of(search(name));
     let own = format!("{name}-own");
     let made = add_key(&own);
+    let refused = made < 0 && matches!(last_errno(), libc::EPERM | libc::EACCES);
     let seen = search(&own) >= 0;
     if made >= 0 {
         // SAFETY: no memory is involved.
         unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_UNLINK, made, KEY_SPEC_USER_KEYRING) };
     }
-    facts([("errno", number(found)), ("own", number(i64::from(seen)))])
+    let mut told = facts([("errno", number(found))]);
+    // Where no key may be made there is none of its own to be found.
+    if !refused {
+        told.insert("own".into(), number(i64::from(seen)));
+    }
+    told
 }
 
 fn add_key(name: &str) -> i64 {

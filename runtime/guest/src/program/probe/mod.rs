@@ -77,7 +77,7 @@ fn carry_out(request: &Request) -> Facts {
         Request::ChrootEscape { path } => escape::chroot(path),
         Request::DotsEscape { path } => escape::dots(path),
         Request::DescriptorEscape { path } => escape::through_descriptors(path),
-        Request::Descriptors => escape::descriptors(),
+        Request::Descriptors { mark } => escape::descriptors(mark),
         Request::OpenFolders => escape::folders(),
         Request::Mount { path } => escape::mount(path),
         Request::Device { block, major, minor } => escape::device(*block, *major, *minor),

@@ -43,6 +43,13 @@ pub fn port_look(port: u16) -> Facts {
 
 /// Makes sockets and asks each for its cookie, which the kernel counts up when it is first asked.
 pub fn cookies(count: u32) -> Facts {
+    // Each processor takes a batch of numbers for itself: only on the same one do they follow each other.
+    // SAFETY: the set is plain data; acts on this process alone.
+    unsafe {
+        let mut first: libc::cpu_set_t = zeroed();
+        libc::CPU_SET(0, &mut first);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &first);
+    }
     let (mut made, mut last) = (0, 0u64);
     for _ in 0..count.max(1) {
         // SAFETY: makes a descriptor, closed below; the cookie is stored in a local of its size.
