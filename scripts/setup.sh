@@ -73,9 +73,9 @@ setup_images() {
         podman=podman xz=xz-utils bzip2=bzip2 setpriv=util-linux
 }
 
-# What tests look at interfaces with and stop a start at each of its steps; bench itself needs neither.
+# What tests look at interfaces with; bench itself speaks netlink.
 setup_network() {
-    install_packages ip=iproute2 strace=strace
+    install_packages ip=iproute2
 }
 
 # The programs that map a user's subordinate ids, for containers without root.

@@ -106,67 +106,6 @@ fn one_round(groups: &Groups, backends: &str, network: &str, delay_ms: u64) -> b
     !started.is_empty()
 }
 
-/// Steps of a run with containers: system calls by which each is caught, and which of them.
-const STEPS: [(&str, u32); 12] = [
-    // The run's own: folders and groups, the bridge, a container's cable.
-    ("mkdir", 4),
-    ("sendto", 2),
-    ("sendto", 8),
-    // A container's: just born, its further namespaces, its identity, its mounts, its program.
-    ("close_range", 1),
-    ("unshare", 1),
-    ("sethostname", 1),
-    ("setresuid", 1),
-    ("fsopen", 1),
-    ("move_mount", 2),
-    ("open_tree", 1),
-    ("pivot_root", 1),
-    ("execveat", 1),
-];
-
-#[test]
-fn runs_killed_at_each_step_of_a_start_leave_nothing_after_clean() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: strace, which stops a start at a step, is not on this host");
-        return;
-    }
-    let groups = Groups::new("steps");
-    if !groups.can_be_had() {
-        return;
-    }
-    for (call, which) in STEPS {
-        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=STOP:when={which}"));
-        let arguments = "--on container --network bridge --storms 1 --instances 2";
-        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-        let round = Round::begin(&groups, &[&[arguments], &strace[..]].concat());
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let started = loop {
-            let started = descendants(round.pid);
-            if started.keys().any(|pid| state(*pid) == Some('t')) {
-                break started;
-            }
-            assert!(Instant::now() < deadline, "no {call} {which}: {}", round.read("run.out"));
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        // The run, which is strace's child, then strace, which lets go of the others.
-        let is_run = |pid: &&u32| stat(**pid).is_some_and(|(parent, _)| parent == round.pid);
-        let run = *started.keys().find(is_run).unwrap();
-        kill(run);
-        while stat(run).is_some() {
-            assert!(Instant::now() < deadline, "the killed run {run} does not end");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        kill(round.pid);
-        round.assert_cleaned(&groups, &started, &format!("killed at {call} {which}"));
-    }
-}
-
-/// State of a process as proc_pid_stat(5) has it.
-fn state(pid: u32) -> Option<char> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    text.rsplit_once(") ")?.1.chars().next()
-}
-
 fn kill(pid: u32) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
