@@ -2,7 +2,7 @@
 
 use results::RunFolder;
 use results::record::{
-    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Reading, Run, Storm,
 };
 use scenarios::{Error, Rows};
 
@@ -61,6 +61,10 @@ impl Rows for FolderRows<'_> {
 
     fn cell(&mut self, row: &Cell) -> Result<(), Error> {
         self.folder.cell(row).map_err(refused("a row of matrix.csv"))
+    }
+
+    fn reading(&mut self, row: &Reading) -> Result<(), Error> {
+        self.folder.reading(row).map_err(refused("a row of readings.csv"))
     }
 
     fn update(&mut self, run: &Run) -> Result<(), Error> {

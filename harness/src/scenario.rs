@@ -150,7 +150,7 @@ fn read(path: &Path, host: &HostSize) -> Result<(Plan, Vec<String>, Table), Fail
 
 /// Checks the name of a workload.
 fn workload(text: &str) -> Result<(), Failure> {
-    let names: Vec<&str> = guest::WORKLOADS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = guest::WORKLOADS.iter().chain(&guest::TASKS).map(|(name, _)| *name).collect();
     let known = names.iter().any(|name| name.split('=').next() == text.split('=').next());
     match text.parse::<runtime::Workload>() {
         Ok(_) => Ok(()),

@@ -73,6 +73,14 @@ pub struct Settings {
     #[arg(long, env = "BENCH_UNTIL", value_name = "N|failure|free=P%")]
     pub until: Option<String>,
 
+    /// density: instances at most on single backends
+    #[arg(long, env = "BENCH_MOST", value_name = "BACKEND=N,…", value_delimiter = ',')]
+    pub most: Option<Vec<String>>,
+
+    /// prioritize: what is tried (cpu-quota, cpu-weight, memory-limit, …)
+    #[arg(long, env = "BENCH_MECHANISMS", value_name = "M,…", value_delimiter = ',')]
+    pub mechanisms: Option<Vec<String>>,
+
     /// density: steps of growth
     #[arg(long, env = "BENCH_STEPS", value_name = "K")]
     pub steps: Option<u32>,
@@ -250,6 +258,8 @@ impl Settings {
             controls: self.controls.or(other.controls),
             mutate: self.mutate.or(other.mutate),
             until: self.until.or(other.until),
+            most: self.most.or(other.most),
+            mechanisms: self.mechanisms.or(other.mechanisms),
             steps: self.steps.or(other.steps),
             requests: self.requests.or(other.requests),
             reserve: self.reserve.or(other.reserve),

@@ -105,6 +105,34 @@ pub fn recoveries(summary: &Summary) -> Option<Table> {
     Some(table)
 }
 
+/// Heads of the table of what was asked and measured.
+const READING_HEADS: [&str; 7] =
+    ["backend", "mechanism", "case", "said by", "asked", "measured [95 %]", "it"];
+
+/// A row a case of what was asked of limits, shares and accounts.
+pub fn readings(summary: &Summary) -> Option<Table> {
+    if summary.readings.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(READING_HEADS);
+    for one in &summary.readings {
+        table.add_row([
+            one.backend.clone(),
+            one.mechanism.clone(),
+            format!("{}{}", one.case, if one.control { " (control)" } else { "" }),
+            one.by.clone(),
+            one.asked.map_or("–".into(), |asked| results::readings::value(asked, &one.unit)),
+            results::readings::words(&one.measured, &one.unit),
+            one.standing.word().to_owned(),
+        ]);
+    }
+    Some(table)
+}
+
 /// Heads of the sweep's table.
 const SWEEP_HEADS: [&str; 9] = [
     "backend",

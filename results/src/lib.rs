@@ -16,6 +16,7 @@ pub mod history;
 pub mod isolation;
 pub mod noise;
 pub mod portability;
+pub mod readings;
 pub mod record;
 pub mod report;
 pub mod statistics;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use guest::Plan;
 
-use crate::cgroup::Limits;
+use crate::cgroup::{Limits, Statistics};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::network::Network;
@@ -49,6 +49,26 @@ pub trait Prepared: Send + Sync {
         Ok(())
     }
 
+    /// Why instances cannot be held to `limits` here; `None` where they can, as far as that is known
+    /// without trying.
+    fn cannot_hold(&self, _limits: &Limits) -> Option<String> {
+        None
+    }
+
+    /// Starts an instance that goes on from what one of the same plan and limits was saved as. As
+    /// [`Prepared::launch`] otherwise; its workload says no second time that it is ready.
+    ///
+    /// # Errors
+    /// Where the mechanism is missing or refuses.
+    fn go_on(
+        &self,
+        _spec: &LaunchSpec,
+        _saved: &Saved,
+        _events: EventSink,
+    ) -> Result<Box<dyn Instance>, Error> {
+        Err(Error::Missing { what: "this backend does not save its instances".into(), fix: None })
+    }
+
     /// Starts one instance and returns as soon as it runs on its own; what becomes of it is told
     /// to `events`. Must be called on a thread that lives as long as the run: the kernel sends
     /// the parent-death signal when the *thread* that made a child ends (prctl(2)).
@@ -83,6 +103,17 @@ pub trait Instance: Send {
     /// Where the kernel's files cannot be read, for example because it has ended.
     fn memory(&self) -> Result<Footprint, Error>;
 
+    /// What the host's kernel has counted of it so far, limits it has hit included.
+    ///
+    /// # Errors
+    /// Where it is in no group of its own or has ended.
+    fn statistics(&self) -> Result<Statistics, Error> {
+        Err(Error::Missing {
+            what: "this backend puts its instances into no cgroup that we know".into(),
+            fix: None,
+        })
+    }
+
     /// Stops its execution without ending it.
     ///
     /// # Errors
@@ -115,12 +146,30 @@ pub trait Instance: Send {
         self.stop()
     }
 
+    /// Writes down all it is, so that another instance can go on from there ([`Prepared::go_on`]). It
+    /// may stand still afterwards and has to be stopped.
+    ///
+    /// # Errors
+    /// Where the mechanism is missing, with what it says, or refuses.
+    fn save(&mut self) -> Result<Saved, Error> {
+        Err(Error::Missing { what: "this backend does not save its instances".into(), fix: None })
+    }
+
     /// Ends it at once with everything it started, waits until that is so, and removes its
     /// cgroups, mounts and files.
     ///
     /// # Errors
     /// What could not be removed.
     fn stop(&mut self) -> Result<Exit, Error>;
+}
+
+/// What an instance was saved as.
+#[derive(Debug)]
+pub struct Saved {
+    /// All of it, in a file of memory that nobody can change.
+    pub(crate) state: OwnedFd,
+    /// How much that is.
+    pub bytes: u64,
 }
 
 /// How an instance ended.

@@ -20,6 +20,7 @@ pub mod oci;
 mod pidfd;
 pub mod process;
 mod program;
+pub mod scratch;
 mod spawn;
 pub mod state;
 pub mod vm;
@@ -27,11 +28,12 @@ pub mod watch;
 
 pub use backend::{
     Backend, Error, Exit, Footprint, Instance, InstanceName, LaunchSpec, Prepared, Requirement, RunContext,
+    Saved,
 };
 pub use cache::cache_dir;
 pub use cgroup::Limits;
 pub use event::{Event, EventSink, Stamped};
-pub use guest::{Protocol, Service, Workload};
+pub use guest::{Protocol, Service, Task, Workload};
 pub use program::{guest_program, guest_program_bytes};
 
 /// Every backend this program knows, with its default options.

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::image::Image;
 use crate::spawn::{Program, spawn};
 use crate::watch::{Source, Watch};
 use crate::{
-    Backend, Error, Exit, Footprint, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext,
+    Backend, Error, Exit, Footprint, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Task,
+    Workload, scratch,
 };
 
 /// How long a killed process may take to go.
@@ -41,13 +43,20 @@ impl Backend for ProcessBackend {
         crate::guest_program()?;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
         let null = null.map_err(Error::system("open /dev/null"))?.into();
-        Ok(Arc::new(PreparedProcess { watch: context.watch.clone(), null, image: image.digest.clone() }))
+        let scratch = context.cache_dir.clone();
+        Ok(Arc::new(PreparedProcess {
+            watch: context.watch.clone(),
+            null,
+            scratch,
+            image: image.digest.clone(),
+        }))
     }
 }
 
 struct PreparedProcess {
     watch: Arc<Watch>,
     null: OwnedFd,
+    scratch: PathBuf,
     image: String,
 }
 
@@ -62,22 +71,31 @@ impl Prepared for PreparedProcess {
         })
     }
 
-    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+    fn cannot_hold(&self, limits: &Limits) -> Option<String> {
+        let why = "a bare process cannot be limited: leave process out, or ask for no limits";
         // To account is not to limit: what a bare process uses is read from the process itself.
-        if (Limits { account_memory: false, ..spec.limits.clone() }) != Limits::default() {
-            return Err(Error::Invalid(
-                "a bare process cannot be limited: leave process out, or ask for no limits".into(),
-            ));
+        let asked = Limits { account_memory: false, ..limits.clone() };
+        (asked != Limits::default()).then(|| why.into())
+    }
+
+    fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        if let Some(why) = self.cannot_hold(&spec.limits) {
+            return Err(Error::Invalid(why));
         }
         events.send(now_ns(), Event::Mark("spawn"));
         let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
-        let word = CString::new(spec.plan.to_word()).map_err(|error| Error::Invalid(error.to_string()))?;
+        let mut plan = spec.plan.clone();
+        plan.inherited_file = matches!(plan.workload, Workload::Task(Task::Write { .. }));
+        let file = plan.inherited_file.then(|| scratch::open(&self.scratch)).transpose()?;
+        let word = CString::new(plan.to_word()).map_err(|error| Error::Invalid(error.to_string()))?;
         let null = self.null.as_fd();
+        let mut fds = vec![null, null, null, inside.as_fd()];
+        fds.extend(file.as_ref().map(|file| file.as_fd()));
         let pidfd = spawn(&Program {
             file: crate::guest_program()?,
             argv: &[c"guest".into(), c"fd:3".into(), word],
             env: &[],
-            fds: &[null, null, null, inside.as_fd()],
+            fds: &fds,
             user: None,
             cgroup: None,
         })
@@ -149,7 +167,7 @@ impl Drop for Process {
 mod tests {
     use super::*;
     use crate::InstanceName;
-    use guest::{Plan, Workload};
+    use guest::Plan;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     fn context() -> RunContext {

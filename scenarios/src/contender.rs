@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use results::record::Run;
 use runtime::image::Image;
-use runtime::{Backend, Prepared, RunContext};
+use runtime::{Backend, Limits, Prepared, RunContext, Workload};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +16,18 @@ pub(crate) struct Contender {
     /// Hash of the full launch configuration, spelled out in `run.json`.
     pub(crate) config: String,
     pub(crate) prepared: Arc<dyn Prepared>,
+}
+
+impl Contender {
+    /// The launch configuration of one instance that differs from the others by what it does and what
+    /// it may have; it is spelled out in `run`.
+    pub(crate) fn config_with(&self, run: &mut Run, workload: &Workload, limits: &Limits) -> String {
+        let full =
+            json!({ "like": self.config, "workload": workload.to_string(), "limits": format!("{limits:?}") });
+        let config = hash(&full);
+        run.configs.entry(config.clone()).or_insert(full);
+        config
+    }
 }
 
 /// Prepares `backends`; those that cannot be are recorded in `run` with the reason.

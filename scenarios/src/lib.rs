@@ -14,6 +14,7 @@ mod launch;
 pub mod node_failure;
 mod plan;
 pub mod portability;
+pub mod prioritize;
 mod progress;
 mod rows;
 mod stage;

@@ -6,7 +6,7 @@ use toml::Table;
 
 use crate::{
     Completion, Error, HostSize, Launch, Stage, boot_storm, density, isolation, node_failure, portability,
-    sweep,
+    prioritize, sweep,
 };
 
 /// Declares the scenarios: a variant of [`Plan`], its room, and what it does. Each room has a `NAME`,
@@ -116,6 +116,8 @@ scenarios! {
         "does each instance stay apart: plants, witnesses, and controls that must leak";
     Portability, portability,
         "one disk on hardware and in formats, one image on runtimes and kernels: what works unchanged";
+    Prioritize, prioritize,
+        "limits, shares and accounts: what was asked against what was measured, and a hog beside a victim";
 }
 
 impl Plan {

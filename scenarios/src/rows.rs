@@ -1,7 +1,7 @@
 //! Where the rows of a run go.
 
 use results::record::{
-    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Reading, Run, Storm,
 };
 
 use crate::Error;
@@ -74,6 +74,12 @@ pub trait Rows {
     /// # Errors
     /// As [`Rows::attempt`].
     fn cell(&mut self, row: &Cell) -> Result<(), Error>;
+
+    /// Appends to `readings.csv`.
+    ///
+    /// # Errors
+    /// As [`Rows::attempt`].
+    fn reading(&mut self, row: &Reading) -> Result<(), Error>;
 
     /// Rewrites `run.json`.
     ///

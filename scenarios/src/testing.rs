@@ -1,7 +1,7 @@
 //! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
 
 use results::record::{
-    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Reading, Run, Storm,
 };
 use runtime::clock::now_ns;
 use runtime::fake::FakeBackend;
@@ -25,6 +25,7 @@ pub(crate) struct Memory {
     pub(crate) drills: Vec<Drill>,
     pub(crate) checks: Vec<Check>,
     pub(crate) cells: Vec<Cell>,
+    pub(crate) readings: Vec<Reading>,
     pub(crate) full_after: Option<usize>,
 }
 
@@ -84,6 +85,11 @@ impl Rows for Memory {
 
     fn cell(&mut self, row: &Cell) -> Result<(), Error> {
         self.cells.push(row.clone());
+        Ok(())
+    }
+
+    fn reading(&mut self, row: &Reading) -> Result<(), Error> {
+        self.readings.push(row.clone());
         Ok(())
     }
 

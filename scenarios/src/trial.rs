@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use results::record::{Run, Storm as StormRow};
-use runtime::RunContext;
 use runtime::clock::now_ns;
 use runtime::image::Image;
+use runtime::{Limits, RunContext, Workload};
 use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -108,6 +108,11 @@ impl Trial<'_> {
         self.run.self_test.insert("injected_delay".into(), injected);
         self.ledger.update(self.run);
         Ok(())
+    }
+
+    /// See [`Contender::config_with`].
+    pub(crate) fn config_of(&mut self, contender: usize, workload: &Workload, limits: &Limits) -> String {
+        self.contenders[contender].config_with(self.run, workload, limits)
     }
 
     /// Whether to go no further: the user has asked, or nothing can be written any more.

@@ -31,7 +31,7 @@ pub fn run(out: &mut impl Write) -> Result<u8, Failure> {
         writeln!(out, "  {:<26} {:<14} {}", check.id, check.claim, check.question)?;
     }
     writeln!(out, "\nworkloads")?;
-    for (name, what) in guest::WORKLOADS {
+    for (name, what) in guest::WORKLOADS.iter().chain(&guest::TASKS) {
         writeln!(out, "  {name:<14} {what}")?;
     }
     Ok(0)

@@ -42,7 +42,6 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     let colours = terminal::stdout_colours();
     let carried = table::matrix(&summary);
     match table::sweep(&summary) {
-        // Medians over storms of all sizes together would say nothing.
         Some((sweep, knees)) => {
             print_table(sweep, out)?;
             knees.iter().try_for_each(|knee| writeln!(out, "  {knee}"))?;
@@ -50,14 +49,18 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
         // No instance of it has a row of its own.
         None if carried.is_some() && summary.attempts == 0 => {}
         None if !summary.isolation.is_empty() => print_table(table::checks(&summary), out)?,
-        None => print_table(table::table(&summary), out)?,
+        None if summary.has_like_storms() => print_table(table::table(&summary), out)?,
+        None => {}
     }
     carried.map_or(Ok(()), |carried| print_table(carried, out))?;
-    for note in table::footnotes(&summary) {
-        writeln!(out, "  {note}")?;
+    if summary.readings.is_empty() {
+        table::footnotes(&summary).iter().try_for_each(|note| writeln!(out, "  {note}"))?;
     }
     if let Some(recoveries) = table::recoveries(&summary) {
         print_table(recoveries, out)?;
+    }
+    if let Some(readings) = table::readings(&summary) {
+        print_table(readings, out)?;
     }
     if let Some(density) = table::density(&summary) {
         print_table(density, out)?;

@@ -14,8 +14,7 @@ const LEFT: i32 = 150;
 const ROW: i32 = 34;
 
 pub(super) fn draw(summary: &Summary) -> Result<Option<Chart>, Error> {
-    if !summary.sweep.is_empty() {
-        // Medians over storms of all sizes together would say nothing.
+    if !summary.has_like_storms() {
         return Ok(None);
     }
     let rows: Vec<(usize, &BackendSummary, &MetricSummary)> = summary

@@ -12,10 +12,12 @@ mod medians;
 mod merging;
 mod phases;
 mod plane;
+mod readings;
 mod recovery;
 mod stress;
 mod sweep;
 mod timeline;
+mod victim;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -50,6 +52,8 @@ pub fn all(run: &LoadedRun, summary: &Summary) -> Result<Vec<Chart>, Error> {
         if draw { chart() } else { Ok(None) }
     };
     let charts = [
+        readings::draw(&summary.readings)?,
+        victim::draw(&summary.readings)?,
         recovery::draw(run, &summary.recoveries)?,
         sweep::draw(&summary.sweep, &summary.sweep_models)?,
         when(of_one_size, &|| medians::draw(summary))?,

@@ -160,10 +160,10 @@ pub const CLAIMS: &[Claim] = &[
     },
     checks("ns-unaware", "what lives in one namespace does not know of the others"),
     checks("ns-full-access", "namespaces alone leave everyone the whole machine"),
-    checks("cg-limit", "cgroups limit memory, CPU and I/O"),
-    checks("cg-prioritize", "cgroups prioritise"),
-    checks("cg-account", "cgroups account for what was used"),
-    checks("cg-control", "cgroups freeze, checkpoint and restart"),
+    readings("cg-limit", "cgroups limit memory, CPU and I/O"),
+    readings("cg-prioritize", "cgroups prioritise"),
+    readings("cg-account", "cgroups account for what was used"),
+    readings("cg-control", "cgroups freeze, checkpoint and restart"),
     checks("cg-collection", "cgroups act on a whole collection of processes"),
     checks(
         "vm-isolation",
@@ -203,6 +203,22 @@ const fn checks(id: &'static str, statement: &'static str) -> Claim {
         admissible: CHECKS,
         scenarios: &["isolation"],
         chart: None,
+    }
+}
+
+/// A claim that numbers asked and measured decide.
+const fn readings(id: &'static str, statement: &'static str) -> Claim {
+    Claim {
+        hypothesis: "what is measured is what was asked, and is not where the mechanism is off",
+        metric: "asked against measured, by the host's count and by the work done inside",
+        decision: "supported where for every backend and case the whole 95 % interval counts as what was asked, refuted \
+                   where it lies outside, mixed where they disagree; a case whose control fails says nothing",
+        flips: "narrower or wider bounds of what counts as asked: they stand beside each figure",
+        admissible: "admissible on any host that is otherwise quiet: what else is busy takes from who may have all, and \
+                     the control shows it",
+        scenarios: &["prioritize", "isolation"],
+        chart: Some("readings"),
+        ..checks(id, statement)
     }
 }
 

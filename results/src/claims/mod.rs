@@ -4,6 +4,7 @@ mod boot_delays_service;
 mod boot_every_vm;
 mod by_checks;
 mod catalogue;
+mod cgroups;
 mod container_portability;
 mod no_boot_time;
 mod ns_six;
@@ -58,6 +59,9 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
             }
             "container-portability" => Some(container_portability::judge(&run.matrix)),
             "ns-six" => Some(ns_six::judge(&run.run)),
+            "cg-limit" | "cg-prioritize" | "cg-account" | "cg-control" if !summary.readings.is_empty() => {
+                cgroups::judge(claim.id, &summary.readings)
+            }
             id => by_checks::judge(&run.checks, id),
         })?
     };

@@ -10,12 +10,13 @@ use serde::de::DeserializeOwned;
 use super::{
     ATTEMPT_COLUMNS, ATTEMPTS_CSV, CHECK_COLUMNS, CHECKS_CSV, DECIDED_CSV, DRILL_COLUMNS, DRILLS_CSV,
     HOST_COLUMNS, HOST_CSV, KSM_COLUMNS, KSM_CSV, MATRIX_COLUMNS, MATRIX_CSV, MEASURE_COLUMNS, MEASURES_CSV,
-    MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, RUN_JSON, STORM_COLUMNS, STORMS_CSV,
+    MEMORY_COLUMNS, MEMORY_CSV, PHASE_COLUMNS, PHASES_CSV, READING_COLUMNS, READINGS_CSV, RUN_JSON,
+    STORM_COLUMNS, STORMS_CSV,
 };
 use crate::Error;
 use crate::record::{
-    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Run,
-    SCHEMA_VERSION, Storm,
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Outcome, Phase, Reading,
+    ReadingOutcome, Run, SCHEMA_VERSION, Storm,
 };
 
 /// A run as read from its folder.
@@ -45,6 +46,8 @@ pub struct LoadedRun {
     pub matrix: Vec<Cell>,
     /// `measures.csv`; empty where nothing but times was measured.
     pub measures: Vec<Measure>,
+    /// `readings.csv`; empty where nothing was asked of limits, shares and accounts.
+    pub readings: Vec<Reading>,
     /// What is missing or was dropped in reading.
     pub warnings: Vec<String>,
 }
@@ -65,6 +68,7 @@ impl LoadedRun {
             checks: Vec::new(),
             matrix: Vec::new(),
             measures: Vec::new(),
+            readings: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -92,6 +96,8 @@ impl LoadedRun {
         let checks = load_optional(&path.join(CHECKS_CSV), CHECK_COLUMNS, &mut warnings, |_| Ok(()))?;
         let matrix = load_optional(&path.join(MATRIX_CSV), MATRIX_COLUMNS, &mut warnings, |_| Ok(()))?;
         let measures = load_optional(&path.join(MEASURES_CSV), MEASURE_COLUMNS, &mut warnings, |_| Ok(()))?;
+        let readings =
+            load_optional(&path.join(READINGS_CSV), READING_COLUMNS, &mut warnings, check_reading)?;
         check_unique(path, &attempts)?;
         if !run.complete && path.join(DECIDED_CSV).exists() {
             let decided = load_rows(&path.join(DECIDED_CSV), ATTEMPT_COLUMNS, &mut warnings, check_attempt)?;
@@ -110,6 +116,7 @@ impl LoadedRun {
             checks,
             matrix,
             measures,
+            readings,
             warnings,
         })
     }
@@ -247,6 +254,20 @@ fn check_phase(row: &Phase) -> Result<(), String> {
 fn check_storm(row: &Storm) -> Result<(), String> {
     if row.ended_ns < row.began_ns {
         return Err(format!("ended_ns {} is before began_ns {}", row.ended_ns, row.began_ns));
+    }
+    Ok(())
+}
+
+fn check_reading(row: &Reading) -> Result<(), String> {
+    for (name, value) in
+        [("asked", row.asked), ("least", row.least), ("most", row.most), ("measured", row.measured)]
+    {
+        if value.is_some_and(|value| !value.is_finite()) {
+            return Err(format!("{name} is not a finite number"));
+        }
+    }
+    if (row.outcome == ReadingOutcome::Measured) != row.measured.is_some() {
+        return Err("outcome and measured do not agree".into());
     }
     Ok(())
 }

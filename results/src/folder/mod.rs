@@ -13,7 +13,7 @@ pub use load::LoadedRun;
 
 use crate::Error;
 use crate::record::{
-    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Run, Storm,
+    Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Reading, Run, Storm,
 };
 use append::AppendFile;
 
@@ -151,6 +151,25 @@ pub const MEASURES_CSV: &str = "measures.csv";
 /// Columns of `measures.csv`.
 pub const MEASURE_COLUMNS: &[&str] = &["storm", "backend", "instance", "measure", "value"];
 
+/// Name of the table of what was asked and measured.
+pub const READINGS_CSV: &str = "readings.csv";
+/// Columns of `readings.csv`.
+pub const READING_COLUMNS: &[&str] = &[
+    "storm",
+    "backend",
+    "mechanism",
+    "case",
+    "control",
+    "by",
+    "unit",
+    "asked",
+    "least",
+    "most",
+    "measured",
+    "outcome",
+    "reason",
+];
+
 /// A run being written. Every call is one append that is with the kernel when it returns; it may
 /// be shared between threads.
 #[derive(Debug)]
@@ -167,6 +186,7 @@ pub struct RunFolder {
     checks: AppendFile,
     matrix: AppendFile,
     measures: AppendFile,
+    readings: AppendFile,
 }
 
 impl RunFolder {
@@ -194,6 +214,7 @@ impl RunFolder {
             drills: AppendFile::at_first_row(path.join(DRILLS_CSV), DRILL_COLUMNS),
             matrix: AppendFile::at_first_row(path.join(MATRIX_CSV), MATRIX_COLUMNS),
             measures: AppendFile::at_first_row(path.join(MEASURES_CSV), MEASURE_COLUMNS),
+            readings: AppendFile::at_first_row(path.join(READINGS_CSV), READING_COLUMNS),
         })
     }
 
@@ -297,6 +318,15 @@ impl RunFolder {
         self.matrix.rows(&[Cell { reason, changes, ..cell.clone() }])
     }
 
+    /// Appends what was asked and measured. Line breaks within its texts become spaces.
+    ///
+    /// # Errors
+    /// What the system said; the rows before stay as they were.
+    pub fn reading(&self, reading: &Reading) -> Result<(), Error> {
+        let row = Reading { reason: one_line(&reading.reason), ..reading.clone() };
+        self.readings.rows(&[row])
+    }
+
     /// Replaces `run.json` as a whole: a reader sees the old one or the new one. Once the run is
     /// complete every attempt has its final row, and [`DECIDED_CSV`] goes.
     ///
@@ -386,6 +416,9 @@ fn json(run: &Run, path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn on_one_line(attempt: &Attempt) -> Attempt {
-    let error = attempt.error.replace("\r\n", " ").replace(['\n', '\r'], " ");
-    Attempt { error, ..attempt.clone() }
+    Attempt { error: one_line(&attempt.error), ..attempt.clone() }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace("\r\n", " ").replace(['\n', '\r'], " ")
 }

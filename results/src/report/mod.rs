@@ -7,6 +7,7 @@ mod comparison;
 mod dossier;
 mod page;
 mod portability;
+mod readings;
 mod recovery;
 mod sweep;
 
@@ -26,6 +27,8 @@ use page::{Section, details, figure, list, page};
 const MEMORY_CHARTS: [&str; 3] = ["density", "footprint", "merging"];
 /// Charts of what was carried where.
 const MATRIX_CHARTS: [&str; 4] = ["vm-formats", "vm-versions", "containers", "artifacts"];
+/// Charts of what was asked and measured.
+const READING_CHARTS: [&str; 2] = ["readings", "victim"];
 
 /// The page of a run.
 pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
@@ -33,8 +36,10 @@ pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
         charts.iter().partition(|chart| MATRIX_CHARTS.contains(&chart.name));
     let (of_checks, others): (Vec<&Chart>, Vec<&Chart>) =
         others.into_iter().partition(|chart| chart.name == "checks");
-    let (memory, storms): (Vec<&Chart>, Vec<&Chart>) =
+    let (memory, others): (Vec<&Chart>, Vec<&Chart>) =
         others.into_iter().partition(|chart| MEMORY_CHARTS.contains(&chart.name));
+    let (asked, storms): (Vec<&Chart>, Vec<&Chart>) =
+        others.into_iter().partition(|chart| READING_CHARTS.contains(&chart.name));
     let figures = |charts: &[&Chart]| charts.iter().map(|chart| figure(chart, "")).collect::<String>();
     let sections = [
         Section::new("claims", "Findings", claims::glance(&summary.claims, charts)),
@@ -48,6 +53,7 @@ pub fn report(run: &LoadedRun, summary: &Summary, charts: &[Chart]) -> String {
         ),
         Section::new("sizes", "Storms by size", sweep::sweep(summary)),
         Section::new("recovery", "After a failure", recovery::recoveries(summary)),
+        Section::new("readings", "Asked and measured", readings::readings(summary) + &figures(&asked)),
         Section::new("memory", "Memory", memory_table(summary) + &figures(&memory)),
         Section::new("evidence", "Evidence", claims::evidence(&summary.claims)),
         Section::new("errors", "Errors", errors(summary)),
@@ -68,6 +74,7 @@ pub fn figures(summary: &Summary, began_at: &str) -> String {
         Section::new("storms", "Storms", results(summary) + &of_storms(summary)),
         Section::new("sizes", "Storms by size", sweep::sweep(summary)),
         Section::new("recovery", "After a failure", recovery::recoveries(summary)),
+        Section::new("readings", "Asked and measured", readings::readings(summary)),
         Section::new("memory", "Memory", memory_table(summary)),
         Section::new("evidence", "Evidence", claims::evidence(&summary.claims)),
         Section::new("errors", "Errors", errors(summary)),
@@ -147,8 +154,7 @@ fn head(run: &LoadedRun, summary: &Summary) -> String {
 fn results(summary: &Summary) -> String {
     let has_no_storms =
         !summary.isolation.is_empty() || (summary.portability.is_some() && summary.attempts == 0);
-    if !summary.sweep.is_empty() || has_no_storms {
-        // Medians over storms of all sizes together would say nothing; checks make none.
+    if !summary.has_like_storms() || has_no_storms {
         return String::new();
     }
     // A column of reasons why there is no figure is no column of figures.
@@ -182,7 +188,7 @@ fn results(summary: &Summary) -> String {
 
 /// The values inference rests on, folded.
 fn of_storms(summary: &Summary) -> String {
-    if !summary.sweep.is_empty() {
+    if !summary.has_like_storms() {
         return String::new();
     }
     summary.backends.iter().map(of_backend).collect()
@@ -261,6 +267,7 @@ fn data(run: &LoadedRun) -> String {
         ("checks.csv", "a row a check and backend, with the evidence of both sides"),
         ("checks.tap", "the same for test runners (KTAP)"),
         ("checks.xml", "the same as JUnit XML"),
+        ("readings.csv", "what was asked of limits, shares and accounts, and what was measured"),
         ("run.json", "plan, host, versions, launch configurations, self-test"),
         ("summary.json", "the figures of this page"),
         ("trace.json", "every instance a track: open it in ui.perfetto.dev"),

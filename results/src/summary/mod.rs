@@ -14,6 +14,7 @@ use crate::drill::{self, Recovery};
 use crate::folder::LoadedRun;
 use crate::isolation::{self, BackendChecks};
 use crate::portability::{self, Portability};
+use crate::readings::{self, Case};
 use crate::record::{Outcome, SCHEMA_VERSION};
 use crate::statistics::{Estimate, Outliers};
 use crate::sweep::{self, Curve, Model};
@@ -59,10 +60,21 @@ pub struct Summary {
     /// What was carried where; absent where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portability: Option<Portability>,
+    /// What was asked of limits, shares and accounts, and what was measured; empty for other scenarios.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Case>,
     /// Verdicts.
     pub claims: Vec<Finding>,
     /// What a reader should know before believing a number.
     pub warnings: Vec<String>,
+}
+
+impl Summary {
+    /// Whether the storms of a backend are like each other: medians over storms of many sizes, or of
+    /// instances with many limits, would say nothing.
+    pub fn has_like_storms(&self) -> bool {
+        self.sweep.is_empty() && self.readings.is_empty()
+    }
 }
 
 /// How many attempts ended how.
@@ -189,6 +201,7 @@ pub fn summarize(run: &LoadedRun) -> Summary {
         recoveries: drill::summarize(run),
         isolation: isolation::summarize(run),
         portability: portability::summarize(&run.matrix, &portability::natives(&run.run.configs)),
+        readings: readings::summarize(run),
         unavailable: run.run.unavailable.clone(),
         claims: Vec::new(),
         warnings,

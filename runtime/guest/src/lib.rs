@@ -12,8 +12,10 @@ mod message;
 mod plan;
 pub mod probe;
 pub mod report;
+mod task;
 
 pub use decoder::{Decoded, Decoder, MAX_LINE_BYTES};
 pub use identity::{Became, IDENTITY_FILE, Identity, NO_IDENTITY, PLAN_FILE, PLAN_IN_FW_CFG};
 pub use message::{Message, PROTOCOL_VERSION, RECORD_SEPARATOR, Stream};
 pub use plan::{ParseWorkloadError, Plan, Protocol, Service, WORKLOADS, Workload};
+pub use task::{MEASURES, TASKS, Task, measure};

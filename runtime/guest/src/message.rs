@@ -61,6 +61,13 @@ pub enum Message {
         /// What was done, in the workload's own unit (bytes touched, iterations).
         amount: u64,
     },
+    /// Something was measured about the workload; told several times, the last counts.
+    Measured {
+        /// What, one of [`crate::MEASURES`].
+        measure: String,
+        /// How much, in the unit its name ends with.
+        value: u64,
+    },
     /// The machine waits to be saved; whoever runs on from here is a copy.
     Parked,
     /// A copy has taken its identity.
@@ -124,6 +131,7 @@ mod tests {
             Message::Ready { clock_ns: None },
             Message::Listening { port: 80 },
             Message::Parked,
+            Message::Measured { measure: "pulses".into(), value: u64::MAX },
             Message::Became(Became {
                 hostname: "a".into(),
                 machine_id: "0".into(),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::probe;
+use crate::task::Task;
 
 /// Names and one-line descriptions of the built-in workloads.
 pub const WORKLOADS: [(&str, &str); 7] = [
@@ -55,6 +56,8 @@ pub enum Workload {
         /// its own unit instead.
         argv: Vec<String>,
     },
+    /// Load one resource by a known amount.
+    Task(Task),
 }
 
 /// A network service of an image.
@@ -110,6 +113,9 @@ pub struct Plan {
     /// A listening TCP socket was passed as descriptor 4; without it the guest makes its own.
     #[serde(default)]
     pub inherited_listener: bool,
+    /// A file past the page cache was passed as descriptor 4, to be written to.
+    #[serde(default)]
+    pub inherited_file: bool,
     /// Address of the first network interface, `a.b.c.d/prefix`: set by the guest where it is PID 1 of
     /// a VM, else set already.
     #[serde(default)]
@@ -128,6 +134,7 @@ impl Plan {
             working_directory: String::new(),
             root_disk: false,
             inherited_listener: false,
+            inherited_file: false,
             address: None,
             template: false,
         }
@@ -172,7 +179,7 @@ impl Plan {
 
 /// A workload that does not exist or a size that is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseWorkloadError(String);
+pub struct ParseWorkloadError(pub(crate) String);
 
 impl fmt::Display for ParseWorkloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,7 +212,9 @@ impl FromStr for Workload {
             Some(("service", kind)) => {
                 Ok(Workload::Service { service: parse_service(kind)?, argv: Vec::new() })
             }
-            Some(_) => Err(unknown(text)),
+            Some((name, value)) => {
+                Task::parse(name, value).map_or_else(|| Err(unknown(text)), |task| task.map(Workload::Task))
+            }
         }
     }
 }
@@ -220,6 +229,7 @@ impl fmt::Display for Workload {
             Workload::Report => f.write_str("report"),
             Workload::Command { .. } => f.write_str("command"),
             Workload::Probe { .. } => f.write_str("probe"),
+            Workload::Task(task) => task.fmt(f),
             Workload::Service { service, .. } => {
                 write!(f, "service={}:{}", service.protocol.name(), service.port)
             }
@@ -229,7 +239,7 @@ impl fmt::Display for Workload {
 
 fn unknown(text: &str) -> ParseWorkloadError {
     ParseWorkloadError(format!(
-        "there is no workload {text:?}: try ready, http, memory=SIZE, cpu, command, report or service=KIND"
+        "there is no workload {text:?}: try ready, http, memory=SIZE, cpu, command, report, service=KIND or a task (bench list)"
     ))
 }
 
@@ -247,7 +257,7 @@ fn parse_service(text: &str) -> Result<Service, ParseWorkloadError> {
     Ok(Service { protocol, port })
 }
 
-fn parse_size(text: &str) -> Result<u64, ParseWorkloadError> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, ParseWorkloadError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, suffix) = text.split_at(digits);
     let shift = match suffix {

@@ -22,7 +22,8 @@ pub struct Limits {
     pub memory_low_bytes: Option<u64>,
     /// Swap in bytes, not counting memory. Where memory is limited and this is not given: none.
     pub swap_bytes: Option<u64>,
-    /// Processors, fractions allowed; for a VM rounded up to virtual CPUs.
+    /// Processors, fractions allowed; a VM has them rounded up to virtual CPUs, and where they are not
+    /// whole all of QEMU is held to them.
     pub cpus: Option<f64>,
     /// Period in microseconds over which `cpus` is enforced; the kernel's default is 100,000.
     pub cpu_period_us: Option<u64>,

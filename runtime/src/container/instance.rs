@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::reach::Service;
-use crate::cgroup::Cgroup;
-use crate::{Error, Exit, Footprint, Instance};
+use crate::cgroup::{Cgroup, Statistics};
+use crate::{Error, Exit, Footprint, Instance, Saved};
 
 /// How long the kernel may take to end all processes of a PID namespace.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
@@ -71,6 +71,10 @@ impl Instance for Container {
         Ok(Footprint { cgroup_bytes, ..sum })
     }
 
+    fn statistics(&self) -> Result<Statistics, Error> {
+        self.group()?.statistics()
+    }
+
     fn pause(&mut self) -> Result<(), Error> {
         // Before it is done: half a freeze has to be undone as well.
         self.is_paused = true;
@@ -90,6 +94,10 @@ impl Instance for Container {
             let _ = crate::pidfd::await_end(self.pidfd.as_fd(), patience);
         }
         self.stop()
+    }
+
+    fn save(&mut self) -> Result<Saved, Error> {
+        Err(super::checkpoint::refusal())
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {

@@ -7,6 +7,7 @@
 
 mod aside;
 mod backend;
+mod checkpoint;
 mod child;
 mod compiled;
 mod device;

@@ -18,13 +18,14 @@ use crate::event::{Event, EventSink};
 use crate::image::Image;
 use crate::network::{Bridge, Kind};
 use crate::watch::{Source, Watch};
-use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext};
+use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext, Task, Workload, scratch};
 
 /// What all instances of a run share.
 pub(super) struct PreparedContainer {
     backend: String,
     watch: Arc<Watch>,
     run: String,
+    scratch: PathBuf,
     groups: Groups,
     null: OwnedFd,
     files: Option<Files>,
@@ -67,6 +68,7 @@ impl PreparedContainer {
             backend,
             watch: context.watch.clone(),
             run: context.run_id.clone(),
+            scratch: context.cache_dir.clone(),
             groups,
             null: null.map_err(Error::system("open /dev/null"))?.into(),
             compiled: Compiled::new(&setup)?,
@@ -88,13 +90,9 @@ impl PreparedContainer {
             Groups::Of(hierarchies) => {
                 Cgroup::create(hierarchies, &self.run, &spec.name.to_string(), &spec.limits).map(Some)
             }
-            // Accounting is given up where there is no group; a limit never is.
-            Groups::None(_)
-                if Limits { account_memory: false, ..spec.limits.clone() } == Limits::default() =>
-            {
-                Ok(None)
+            Groups::None(_) => {
+                self.cannot_hold(&spec.limits).map_or(Ok(None), |why| Err(Error::Invalid(why)))
             }
-            Groups::None(why) => Err(Error::Invalid(format!("limits cannot be held here: {why}"))),
         }
     }
 }
@@ -176,15 +174,25 @@ impl Prepared for PreparedContainer {
         })
     }
 
+    fn cannot_hold(&self, limits: &Limits) -> Option<String> {
+        let Groups::None(why) = &self.groups else { return None };
+        // Accounting is given up where there is no group; a limit never is.
+        let asked = Limits { account_memory: false, ..limits.clone() } != Limits::default();
+        asked.then(|| format!("limits cannot be held here: {why}"))
+    }
+
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         events.send(now_ns(), Event::Mark("cgroup"));
         let cgroup = self.group(spec)?;
         let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let mut plan = spec.plan.clone();
         let reach = Reach::new(self.network, self.bridge.as_ref(), &mut plan)?;
+        plan.inherited_file = matches!(plan.workload, Workload::Task(Task::Write { .. }));
+        let file = plan.inherited_file.then(|| scratch::open(&self.scratch)).transpose()?;
         let null = self.null.as_fd();
         let mut fds = vec![null, null, null, inside.as_fd()];
         fds.extend(reach.inherited());
+        fds.extend(file.as_ref().map(|file| file.as_fd()));
         let hostname = format!("{}-{}", self.run, spec.name);
         events.send(now_ns(), Event::Mark("clone"));
         let entrance = cgroup.as_ref().map(Cgroup::entrance).transpose()?;

@@ -49,7 +49,7 @@ fn start(
     firmware: Firmware,
 ) -> (Vm, Started) {
     let (sender, events) = unbounded_channel();
-    let start = Start { name: &NAME, arguments, files, service: None, firmware };
+    let start = Start { name: &NAME, limits: &Limits::default(), arguments, files, service: None, firmware };
     let vm = hypervisor.start(&start, &EventSink::new(NAME, sender), |_| Ok(())).expect("started");
     let idle: Box<dyn Instance> = Box::new(Idle);
     (vm, Started { instance: idle, events, seen: Vec::new() })

@@ -33,6 +33,7 @@ pub(super) struct Hypervisor {
 /// What one machine adds.
 pub(super) struct Start<'a> {
     pub(super) name: &'a InstanceName,
+    pub(super) limits: &'a Limits,
     pub(super) arguments: &'a [String],
     /// See [`Launch::files`].
     pub(super) files: &'a [BorrowedFd<'a>],
@@ -70,10 +71,13 @@ impl Hypervisor {
         events: &EventSink,
         before: impl FnOnce(&mut Monitor) -> Result<(), Error>,
     ) -> Result<Vm, Error> {
-        // What the guest may have is what it is told; what all of QEMU takes is accounted for.
-        let accounted = Limits { account_memory: true, ..Limits::default() };
-        let group =
-            |hierarchies| Cgroup::create(hierarchies, &self.run_id, &start.name.to_string(), &accounted);
+        let limits = of_host(start.limits);
+        let group = |hierarchies| Cgroup::create(hierarchies, &self.run_id, &start.name.to_string(), &limits);
+        if self.hierarchies.is_none() && limits != of_host(&Limits::default()) {
+            return Err(Error::Invalid(
+                "shares and parts of a processor are held by a cgroup of QEMU's, which takes root".into(),
+            ));
+        }
         let launch = Launch {
             program: &self.program,
             arguments: start.arguments,
@@ -102,12 +106,13 @@ impl Hypervisor {
 
 /// A machine's processes are its own.
 pub(super) fn refuse_pids(spec: &LaunchSpec) -> Result<(), Error> {
-    if spec.limits.pids.is_some() {
-        return Err(Error::Invalid(
-            "a VM's processes are its own: ask for no limit of pids, or leave vm out".into(),
-        ));
-    }
-    Ok(())
+    cannot_hold(&spec.limits).map_or(Ok(()), |why| Err(Error::Invalid(why)))
+}
+
+/// Why no machine can be held to `limits`.
+pub(super) fn cannot_hold(limits: &Limits) -> Option<String> {
+    let why = "a VM's processes are its own: ask for no limit of pids, or leave vm out";
+    limits.pids.is_some().then(|| why.into())
 }
 
 /// RAM of a machine that is not told otherwise.
@@ -117,6 +122,23 @@ const DEFAULT_MEMORY_BYTES: u64 = 128 << 20;
 pub(super) fn size(limits: &Limits) -> (u64, u64) {
     let vcpus = limits.cpus.map_or(1, |cpus| cpus.ceil().max(1.0) as u64);
     (limits.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES), vcpus)
+}
+
+/// What the host holds QEMU to. What the guest may have is what it is told ([`size`]); what all of
+/// QEMU takes is accounted for. Shares, and part of a processor where that is less than the virtual
+/// ones, only the host can hold.
+fn of_host(limits: &Limits) -> Limits {
+    Limits {
+        account_memory: true,
+        cpus: limits.cpus.filter(|cpus| cpus.fract() > 0.0),
+        cpu_period_us: limits.cpu_period_us,
+        cpu_weight: limits.cpu_weight,
+        cpuset_cpus: limits.cpuset_cpus.clone(),
+        cpuset_mems: limits.cpuset_mems.clone(),
+        io_weight: limits.io_weight,
+        io: limits.io.clone(),
+        ..Limits::default()
+    }
 }
 
 /// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then

@@ -9,16 +9,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::monitor::{Monitor, Told};
-use crate::cgroup::Cgroup;
+use super::saving;
+use crate::cgroup::{Cgroup, Statistics};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::network::Port;
 use crate::spawn::{Program, User, spawn};
 use crate::watch::{OnLine, Source, Watch};
-use crate::{Error, Exit, Footprint, Instance};
+use crate::{Error, Exit, Footprint, Instance, Saved};
 
 /// How long a killed QEMU may take to give back its memory.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What cannot be saved here, and what can.
+const SAVABLE: &str = "only machines of vm:direct without network are saved with all they are";
 
 /// A QEMU to start.
 pub(super) struct Launch<'a> {
@@ -59,6 +63,7 @@ pub(super) struct Vm {
     cgroup: Option<Cgroup>,
     service: Option<SocketAddr>,
     port: Option<Port>,
+    is_savable: bool,
     ended: bool,
 }
 
@@ -88,7 +93,15 @@ pub(super) fn start(
     };
     let watched = pidfd.try_clone();
     // From here on the machine is owned: an error below drops and thereby ends it.
-    let vm = Vm { pidfd, monitor, cgroup: launch.cgroup, service: launch.service, port: None, ended: false };
+    let vm = Vm {
+        pidfd,
+        monitor,
+        cgroup: launch.cgroup,
+        service: launch.service,
+        port: None,
+        is_savable: false,
+        ended: false,
+    };
     let watched = watched.map_err(Error::system("duplicate a pidfd"))?;
     let said = events.clone();
     let told = Source::Lines {
@@ -210,6 +223,12 @@ impl Vm {
         }
     }
 
+    /// It is all in its memory and devices: another that is started the same way can go on from there.
+    pub(super) fn savable(mut self) -> Vm {
+        self.is_savable = true;
+        self
+    }
+
     /// The monitor.
     pub(super) fn monitor(&mut self) -> &mut Monitor {
         &mut self.monitor
@@ -237,6 +256,14 @@ impl Instance for Vm {
         Ok(Footprint { cgroup_bytes: self.cgroup.as_ref().and_then(Cgroup::memory_bytes), ..footprint })
     }
 
+    fn statistics(&self) -> Result<Statistics, Error> {
+        let group = self.cgroup.as_ref().ok_or_else(|| Error::Missing {
+            what: "this QEMU is in no cgroup of its own".into(),
+            fix: Some("run it as root".into()),
+        })?;
+        group.statistics()
+    }
+
     fn pause(&mut self) -> Result<(), Error> {
         self.monitor.execute(qapi::qmp::stop {}).map(drop)
     }
@@ -254,6 +281,13 @@ impl Instance for Vm {
             return Ok(exit.unwrap_or(Exit::Code(0)));
         }
         self.stop()
+    }
+
+    fn save(&mut self) -> Result<Saved, Error> {
+        if !self.is_savable {
+            return Err(Error::Missing { what: SAVABLE.into(), fix: None });
+        }
+        saving::whole(&mut self.monitor)
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {

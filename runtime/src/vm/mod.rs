@@ -22,6 +22,7 @@ mod qemu;
 mod reach;
 mod recipe;
 mod restore;
+mod saving;
 #[cfg(test)]
 mod trial;
 mod user;

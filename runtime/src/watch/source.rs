@@ -194,6 +194,10 @@ impl Told {
             }
             Decoded::Message(Message::Listening { port }) => Event::Listening(port),
             Decoded::Message(Message::Done { amount }) => Event::Done(amount),
+            Decoded::Message(Message::Measured { measure, value }) => match guest::measure(&measure) {
+                Some(measure) => Event::Measured(measure, value),
+                None => return self.log(format!("measured {measure}: {value}"), at_ns, events),
+            },
             Decoded::Message(Message::Parked) => Event::Parked,
             Decoded::Message(Message::Became(became)) => Event::Became(became),
             Decoded::Message(Message::Observation(observation)) => Event::Observed(observation),

@@ -19,6 +19,10 @@ pub struct Plan {
     pub launch: Launch,
     /// When to stop growing.
     pub until: Until,
+    /// Instances at most on single backends, `BACKEND=N` each: what fits of one kind may be far more
+    /// than of another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub most: Vec<String>,
     /// Steps up to a number; without a number, instances added in each step.
     pub steps: u32,
     /// Repetitions on each backend.
@@ -47,7 +51,8 @@ pub enum Ksm {
 
 impl Plan {
     /// Its own keys, beside those of [`Launch`].
-    pub(crate) const KEYS: &[&str] = &["until", "steps", "storms", "requests", "reserve", "ksm", "allow"];
+    pub(crate) const KEYS: &[&str] =
+        &["until", "most", "steps", "storms", "requests", "reserve", "ksm", "allow"];
 
     /// The default plan sized to the host, and what was chosen and why.
     ///
@@ -88,6 +93,9 @@ impl Plan {
         {
             return bad("until", format!("{count} is above {MOST}"));
         }
+        if let Some(wrong) = self.most.iter().find(|word| most_of(word).is_none()) {
+            return bad("most", format!("{wrong:?} is not BACKEND=N, as in vm:restore=64"));
+        }
         if !(1..=10_000).contains(&self.steps) {
             return bad("steps", format!("{} is not within 1 to 10000", self.steps));
         }
@@ -114,25 +122,45 @@ impl Plan {
 
     /// What each backend is asked to do.
     pub(crate) fn would_do(&self) -> String {
+        let most =
+            if self.most.is_empty() { String::new() } else { format!(", at most {}", self.most.join(", ")) };
         match self.until {
             Until::Count(count) => {
-                format!("{} repetitions of growing to {count} in {} steps", self.storms, self.steps)
+                format!("{} repetitions of growing to {count} in {} steps{most}", self.storms, self.steps)
             }
-            until => format!("{} repetitions of growing by {} until {until}", self.storms, self.steps),
+            until => format!("{} repetitions of growing by {} until {until}{most}", self.storms, self.steps),
         }
     }
 
-    /// How many should live after step `step`, from 1. `None`: the growth is over.
-    pub(super) fn goal(&self, step: u32) -> Option<u32> {
-        match self.until {
+    /// When `backend` has grown enough.
+    pub(super) fn until_on(&self, backend: &str) -> Until {
+        let most = self.most.iter().filter_map(|word| most_of(word)).find(|(name, _)| *name == backend);
+        match (self.until, most) {
+            (Until::Count(count), Some((_, most))) => Until::Count(count.min(most)),
+            (until, _) => until,
+        }
+    }
+
+    /// How many should live on `backend` after step `step`, from 1. `None`: the growth is over.
+    pub(super) fn goal(&self, step: u32, backend: &str) -> Option<u32> {
+        let most = self.most.iter().filter_map(|word| most_of(word)).find(|(name, _)| *name == backend);
+        let most = most.map_or(MOST, |(_, most)| most);
+        match self.until_on(backend) {
             Until::Count(count) => {
                 let steps = self.steps.min(count);
                 let goal = u64::from(count) * u64::from(step) / u64::from(steps);
                 (step <= steps).then_some(goal as u32)
             }
-            Until::Failure | Until::Free(_) => self.steps.checked_mul(step).filter(|goal| *goal <= MOST),
+            Until::Failure | Until::Free(_) => self.steps.checked_mul(step).filter(|goal| *goal <= most),
         }
     }
+}
+
+/// `BACKEND=N`.
+fn most_of(word: &str) -> Option<(&str, u32)> {
+    let (backend, most) = word.rsplit_once('=')?;
+    let backend = if backend == "vm" { "vm:direct" } else { backend };
+    Some((backend, most.parse().ok().filter(|most| (1..=MOST).contains(most))?))
 }
 
 #[cfg(test)]
@@ -148,12 +176,31 @@ mod tests {
         let mut plan = plan();
         plan.until = Until::Count(10);
         plan.steps = 4;
-        assert_eq!((1..6).map_while(|step| plan.goal(step)).collect::<Vec<_>>(), [2, 5, 7, 10]);
+        assert_eq!((1..6).map_while(|step| plan.goal(step, "a")).collect::<Vec<_>>(), [2, 5, 7, 10]);
         plan.steps = 100;
-        assert_eq!((1..20).map_while(|step| plan.goal(step)).count(), 10);
+        assert_eq!((1..20).map_while(|step| plan.goal(step, "a")).count(), 10);
         plan.until = Until::Failure;
-        assert_eq!(plan.goal(3), Some(300));
-        assert_eq!(plan.goal(1001), None);
+        assert_eq!(plan.goal(3, "a"), Some(300));
+        assert_eq!(plan.goal(1001, "a"), None);
+    }
+
+    #[test]
+    fn one_backend_may_end_earlier_than_the_others() {
+        let mut plan = plan();
+        plan.until = Until::Count(1000);
+        plan.steps = 4;
+        plan.most = vec!["vm:restore=64".into()];
+        plan.validate().expect("valid");
+        let goals = |backend| (1..9).map_while(|step| plan.goal(step, backend)).collect::<Vec<_>>();
+        assert_eq!(goals("container"), [250, 500, 750, 1000]);
+        assert_eq!(goals("vm:restore"), [16, 32, 48, 64]);
+        plan.until = Until::Failure;
+        assert_eq!(plan.goal(16, "vm:restore"), Some(64));
+        assert_eq!(plan.goal(17, "vm:restore"), None);
+        for wrong in ["64", "vm:restore=0", "vm:restore=x"] {
+            plan.most = vec![wrong.into()];
+            assert!(matches!(plan.validate(), Err(Error::Plan { key: "most", .. })), "{wrong}");
+        }
     }
 
     #[test]

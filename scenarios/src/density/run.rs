@@ -72,9 +72,9 @@ impl Repetition<'_> {
             of: of as u32,
             backend: backend.clone(),
             warmup: self.turn.warmup,
-            instances: match self.plan.until {
+            instances: match self.plan.until_on(&backend) {
                 Until::Count(count) if !self.turn.warmup => count,
-                _ => self.plan.goal(1).unwrap_or(1),
+                _ => self.plan.goal(1, &backend).unwrap_or(1),
             },
         });
         trial.settle(self.turn.storm).await;
@@ -82,7 +82,7 @@ impl Repetition<'_> {
         self.write_row(trial, MemoryState::Idle, &empty);
         let mut why = String::from("all steps done");
         for step in 1.. {
-            let Some(goal) = self.plan.goal(step) else { break };
+            let Some(goal) = self.plan.goal(step, &backend) else { break };
             if trial.is_over() || (self.turn.warmup && step > 1) {
                 break;
             }
@@ -96,7 +96,7 @@ impl Repetition<'_> {
             let now = Host::read(Path::new("/"));
             self.write_row(trial, MemoryState::Idle, &now);
             self.learn(&empty, &now);
-            if missing > 0 && self.plan.until != Until::Count(goal) {
+            if missing > 0 && self.plan.until_on(&backend) != Until::Count(goal) {
                 why = format!("{missing} of {more} instances did not come up at {goal}");
                 break;
             }

@@ -28,18 +28,20 @@ impl Target {
         match workload {
             Workload::Http | Workload::Service { .. } => Target::Serving,
             Workload::Memory { .. } => Target::Done,
+            // What a task does is looked at while it does it.
             Workload::Ready
             | Workload::Cpu
             | Workload::Report
             | Workload::Command { .. }
-            | Workload::Probe { .. } => Target::Ready,
+            | Workload::Probe { .. }
+            | Workload::Task(_) => Target::Ready,
         }
     }
 }
 
 /// One attempt. Times are CLOCK_MONOTONIC in nanoseconds.
 #[derive(Debug, Default)]
-pub(super) struct Progressing {
+pub(crate) struct Progressing {
     pub(super) due_ns: u64,
     pub(super) started_ns: Option<u64>,
     ready_ns: Option<u64>,
@@ -50,7 +52,8 @@ pub(super) struct Progressing {
     /// When stopping it returned.
     pub(super) stopped_ns: Option<u64>,
     marks: Vec<(u64, &'static str)>,
-    measures: BTreeMap<&'static str, u64>,
+    /// Each with when it was told.
+    measures: BTreeMap<&'static str, Vec<(u64, u64)>>,
     log: VecDeque<String>,
     outcome: Option<(Outcome, String)>,
 }
@@ -66,8 +69,16 @@ impl Progressing {
         let at_ns = stamped.at_ns;
         match stamped.event {
             Event::Mark(phase) => self.marks.push((at_ns, phase)),
-            Event::Measured(measure, value) => drop(self.measures.insert(measure, value)),
+            Event::Measured(measure, value) => {
+                // One that goes on from where another was saved says no second time that it is ready.
+                if self.outcome.is_none() && guest::measure(measure).is_some() {
+                    self.ready_ns = self.ready_ns.or(Some(at_ns));
+                }
+                self.measures.entry(measure).or_default().push((at_ns, value));
+            }
             Event::Exited(exit) => self.exited = self.exited.or(Some((at_ns, exit))),
+            // A task may end long after its storm has got what it waited for.
+            Event::Done(_) if self.outcome.is_some() => self.done_ns = self.done_ns.or(Some(at_ns)),
             // What an instance does while it is being stopped for another reason does not count.
             _ if self.outcome.is_some() => {}
             Event::Ready => self.ready_ns = self.ready_ns.or(Some(at_ns)),
@@ -128,7 +139,22 @@ impl Progressing {
         self.exited.is_some()
     }
 
-    pub(super) fn outcome(&self) -> Option<(Outcome, &str)> {
+    /// When it had done its task.
+    pub(crate) fn done_ns(&self) -> Option<u64> {
+        self.done_ns
+    }
+
+    /// How it ended by itself.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        self.exited.map(|(_, exit)| exit)
+    }
+
+    /// What it has told of `measure`, each time with when, in the order it came.
+    pub(crate) fn told(&self, measure: &str) -> &[(u64, u64)] {
+        self.measures.get(measure).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn outcome(&self) -> Option<(Outcome, &str)> {
         self.outcome.as_ref().map(|(outcome, error)| (*outcome, error.as_str()))
     }
 
@@ -171,14 +197,16 @@ impl Progressing {
 
     /// What was measured about it.
     pub(super) fn measures(&self, place: &Place) -> Vec<Measure> {
-        let row = |(measure, value): (&&str, &u64)| Measure {
-            storm: place.storm,
-            backend: place.backend.clone(),
-            instance: place.instance,
-            measure: (*measure).into(),
-            value: *value,
+        let row = |(measure, told): (&&str, &Vec<(u64, u64)>)| {
+            Some(Measure {
+                storm: place.storm,
+                backend: place.backend.clone(),
+                instance: place.instance,
+                measure: (*measure).into(),
+                value: told.last()?.1,
+            })
         };
-        self.measures.iter().map(row).collect()
+        self.measures.iter().filter_map(row).collect()
     }
 
     /// Its phases: they tile start → ready. A mark begins a phase; the first phase begins at the

@@ -1,6 +1,6 @@
 //! Rows on their way into the folder.
 
-use results::record::{Drill, HostSample, KsmSample, MemoryStep, Run, Storm};
+use results::record::{Drill, HostSample, KsmSample, MemoryStep, Reading, Run, Storm};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::attempt::{Place, Progressing};
@@ -61,6 +61,10 @@ impl<'a> Ledger<'a> {
 
     pub(crate) fn drill(&mut self, row: &Drill) {
         self.write(|folder| folder.drill(row));
+    }
+
+    pub(crate) fn reading(&mut self, row: &Reading) {
+        self.write(|folder| folder.reading(row));
     }
 
     /// CLOCK_MONOTONIC as this run's rows have it.

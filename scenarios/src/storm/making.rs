@@ -1,6 +1,5 @@
 //! One storm: its attempts are launched when they are due, watched, judged, stopped and written down.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,9 +32,9 @@ const LEAD_NS: u64 = 5_000_000;
 
 /// A storm under way. Its instances live until it is dismissed, or dropped.
 pub(crate) struct Storm {
-    order: Order,
+    pub(super) order: Order,
     target: Target,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     events: UnboundedSender<Stamped>,
     stamped: UnboundedReceiver<Stamped>,
     notes: UnboundedSender<Note>,
@@ -44,6 +43,8 @@ pub(crate) struct Storm {
     /// Those that got there stay although everybody has an outcome.
     held: bool,
     interrupted: bool,
+    /// When who follows it wants to look, whatever happens.
+    pub(super) look_ns: u64,
     aftermath: Aftermath,
 }
 
@@ -101,6 +102,7 @@ impl Storm {
             began_ns,
             held: true,
             interrupted: false,
+            look_ns: u64::MAX,
             aftermath: Aftermath::default(),
         };
         storm.launch_all(field)?;
@@ -115,35 +117,12 @@ impl Storm {
         self.follow(is_under_way, field, ledger).await;
     }
 
-    /// The instances that live.
-    pub(crate) fn instances(&self) -> impl Iterator<Item = &dyn Instance> {
-        self.slots.iter().filter_map(|slot| slot.instance.as_deref())
-    }
-
-    /// Where the services of those that live are reached.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.slots.iter().filter_map(|slot| slot.instance.as_ref()?.service(slot.port?))
-    }
-
-    /// What became of its attempts, as far as that is known.
-    pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
-        self.slots.iter().filter_map(|slot| slot.attempt.outcome().map(|(outcome, _)| outcome))
-    }
-
     /// Waits until every attempt has an outcome, ends what lives, and writes the last rows.
     pub(crate) async fn dismiss(mut self, field: &mut Field<'_>, ledger: &mut Ledger<'_>) -> Aftermath {
         self.held = false;
         self.follow(|slot| slot.stage != Stage::Closed, field, ledger).await;
         self.aftermath.lasted_ns = now_ns().saturating_sub(self.began_ns);
         std::mem::take(&mut self.aftermath)
-    }
-
-    /// Ends the instance called by `number` and writes its row; the others live on.
-    pub(crate) async fn dismiss_one(&mut self, number: u32, field: &mut Field<'_>, ledger: &mut Ledger<'_>) {
-        let Some(index) = self.order.slot(number) else { return };
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.leaves = true;
-        self.follow(|slot| slot.leaves && slot.stage != Stage::Closed, field, ledger).await;
     }
 
     fn launch_all(&mut self, field: &Field<'_>) -> std::io::Result<()> {
@@ -186,7 +165,7 @@ impl Storm {
     }
 
     /// Takes in what happens until no attempt is `is_under_way`.
-    async fn follow(
+    pub(super) async fn follow(
         &mut self,
         is_under_way: impl Fn(&Slot) -> bool,
         field: &mut Field<'_>,
@@ -206,7 +185,8 @@ impl Storm {
                 .filter(|slot| slot.stage != Stage::Closed)
                 .map(|slot| slot.deadline_ns)
                 .min()
-                .unwrap_or(u64::MAX);
+                .unwrap_or(u64::MAX)
+                .min(self.look_ns);
             let longest_ns = if self.order.guard.is_some() { GUARD_NS } else { 3_600_000_000_000 };
             let rest = Duration::from_nanos(next_ns.saturating_sub(now_ns()).min(longest_ns));
             tokio::select! {

@@ -4,6 +4,7 @@ mod affinity;
 mod arrival;
 mod attempt;
 mod crew;
+mod held;
 mod ledger;
 mod making;
 mod order;
@@ -12,6 +13,7 @@ mod settle;
 mod slot;
 
 pub use arrival::Arrival;
+pub(crate) use attempt::Progressing;
 pub(crate) use crew::Crew;
 pub(crate) use ledger::Ledger;
 pub(crate) use making::{Storm, make};

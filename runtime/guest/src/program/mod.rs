@@ -13,6 +13,7 @@ mod probe;
 mod report;
 mod root;
 mod service;
+mod task;
 mod unit;
 mod wait;
 
@@ -75,6 +76,7 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
             Ok(())
         }
         Workload::Report => return report::run(channel, &plan),
+        Workload::Task(task) => task::begin(channel, task, plan.inherited_file),
         Workload::Command { argv } => return command::run(channel, argv, &plan),
         Workload::Service { service, argv } => return service::run(channel, *service, argv, &plan),
     };
@@ -104,26 +106,8 @@ fn go_on_as_copy(channel: &Arc<Channel>, workload: &Workload) -> i32 {
 
 /// Touches every page of `bytes` fresh bytes, which stay mapped until the program ends.
 fn touch(channel: &Channel, bytes: u64) -> Result<(), String> {
-    // SAFETY: a fresh anonymous mapping; nothing else refers to it.
-    let start = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            bytes as usize,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        return Err(format!("cannot map {bytes} bytes: {}", std::io::Error::last_os_error()));
-    }
-    // Pages that differ from each other, so that KSM cannot merge what a real workload would not share.
-    let page = 4096;
-    for (number, offset) in (0..bytes).step_by(page).enumerate() {
-        // SAFETY: offset lies within the mapping; 8-byte stores at page starts are aligned.
-        unsafe { start.cast::<u8>().add(offset as usize).cast::<u64>().write_volatile(number as u64 + 1) };
-    }
+    let pages = task::Pages::map(bytes)?;
+    (0..pages.count()).for_each(|page| pages.touch(page));
     channel.send(&Message::Done { amount: bytes });
     Ok(())
 }

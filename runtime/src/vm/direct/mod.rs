@@ -38,13 +38,16 @@ use guest::{PLAN_FILE, PLAN_IN_FW_CFG, Plan};
 
 use super::boot_files::{self, BootFiles, Paths};
 use super::hypervisor::{self, Hypervisor, Start};
+use super::instance::Firmware;
 use super::options::Options;
 use super::reach::Reach;
 use super::recipe::{self, Network, Recipe};
-use super::{accel, file, instance, qemu};
+use super::{accel, file, instance, qemu, saving};
 use crate::event::EventSink;
 use crate::image::Image;
-use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
+use crate::{
+    Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Saved, Workload,
+};
 
 /// Number of the image's disk among a machine's files, behind kernel and initramfs.
 const ROOT_DISK: usize = 2;
@@ -97,15 +100,14 @@ struct PreparedVm {
 }
 
 impl PreparedVm {
-    /// `plan` as the machine is told it, and `plan_file` the path of the file with it where it is too
-    /// long for a command line.
+    /// `plan` as the machine is told it.
     fn arguments(
         &self,
         plan: &str,
-        plan_file: Option<&str>,
         limits: &Limits,
         paths: &Paths,
         network: Option<Network>,
+        further: &[String],
     ) -> Vec<String> {
         let (memory_bytes, vcpus) = hypervisor::size(limits);
         recipe::arguments(&Recipe {
@@ -117,11 +119,7 @@ impl PreparedVm {
             boot: paths.boot(&self.files.command_line(self.hypervisor.accel(), plan)),
             network,
             root_disk: self.files.root.as_ref().map(|_| ROOT_DISK),
-            further: &plan_file
-                .map(|path| ["-fw_cfg".to_owned(), format!("name={PLAN_FILE},file={path}")])
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>(),
+            further,
         })
     }
 }
@@ -129,7 +127,7 @@ impl PreparedVm {
 impl Prepared for PreparedVm {
     fn config(&self) -> serde_json::Value {
         let plan = self.files.word(&Plan::new(Workload::Ready));
-        let example = self.arguments(&plan, None, &Limits::default(), &self.files.own_paths(), None);
+        let example = self.arguments(&plan, &Limits::default(), &self.files.own_paths(), None, &[]);
         serde_json::json!({
             "backend": "vm:direct",
             "image": self.image,
@@ -149,6 +147,36 @@ impl Prepared for PreparedVm {
         })
     }
 
+    fn cannot_hold(&self, limits: &Limits) -> Option<String> {
+        hypervisor::cannot_hold(limits)
+    }
+
+    fn go_on(&self, spec: &LaunchSpec, saved: &Saved, events: EventSink) -> Result<Box<dyn Instance>, Error> {
+        hypervisor::refuse_pids(spec)?;
+        instance::begin(&events);
+        let state = saving::reopen(saved.state.as_fd())?;
+        let incoming = ["-incoming".to_owned(), "defer".to_owned()];
+        let mut files = Vec::from(self.files.files(false)?);
+        files.extend(self.files.disk());
+        let state_at = recipe::file_fd(files.len());
+        files.push(state.as_fd());
+        let word = self.files.word(&spec.plan);
+        let start = Start {
+            name: &spec.name,
+            limits: &spec.limits,
+            // The same machine to the last option: what was saved fits nothing else.
+            arguments: &self.arguments(&word, &spec.limits, &Paths::inherited(), None, &incoming),
+            files: &files,
+            service: None,
+            firmware: Firmware::Restored,
+        };
+        let vm = self.hypervisor.start(&start, &events, |monitor| {
+            let uri = Some(format!("fd:{state_at}"));
+            monitor.queue(qapi::qmp::migrate_incoming { uri, channels: None, exit_on_error: None })
+        })?;
+        Ok(Box::new(vm.savable()))
+    }
+
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
         instance::begin(&events);
@@ -166,15 +194,22 @@ impl Prepared for PreparedVm {
         let in_file = in_file.map_err(Error::system("make a sealed memory file for the plan"))?;
         let path = in_file.as_ref().map(|_| recipe::file_path(files.len()));
         files.extend(in_file.as_ref().map(|file| file.as_fd()));
-        let arguments = self.arguments(told, path.as_deref(), &spec.limits, &Paths::inherited(), network);
+        let further: Vec<String> = path
+            .map(|path| ["-fw_cfg".to_owned(), format!("name={PLAN_FILE},file={path}")])
+            .into_iter()
+            .flatten()
+            .collect();
+        let arguments = self.arguments(told, &spec.limits, &Paths::inherited(), network, &further);
         let start = Start {
             name: &spec.name,
+            limits: &spec.limits,
             arguments: &arguments,
             files: &files,
             service: reach.as_ref().map(Reach::service),
             firmware: boot_files::firmware(self.hypervisor.machine),
         };
         let vm = self.hypervisor.start(&start, &events, |_| Ok(()))?;
+        let vm = if reach.is_none() && !is_long { vm.savable() } else { vm };
         Ok(Box::new(vm.hold(reach.and_then(Reach::into_port))))
     }
 }

@@ -7,7 +7,7 @@ use super::super::trial::{Started, Trial, with_kernel};
 use super::super::{Accel, Machine};
 use super::*;
 use crate::network::Kind;
-use crate::{Event, InstanceName};
+use crate::{Event, InstanceName, Task};
 
 fn boot(machine: Machine, workload: Workload) -> Option<(Trial, Started)> {
     let options = with_kernel(Accel::Tcg, machine)?;
@@ -77,4 +77,30 @@ fn a_machine_is_met_on_the_bridge_like_a_container() {
     std::io::Read::read_to_string(&mut stream, &mut answer).expect("answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     vm.instance.stop().expect("stopped");
+}
+
+#[test]
+fn a_saved_machine_goes_on_in_another() {
+    let burn = || Plan::new(Workload::Task(Task::Burn { cpu_ms: 3_600_000, threads: 1 }));
+    let Some((trial, mut old)) = boot(Machine::Microvm, burn().workload) else { return };
+    let rounds = |event: &Event| match event {
+        Event::Measured("burn_rounds", rounds) => Some(*rounds),
+        _ => None,
+    };
+    old.until(|event| rounds(event) > Some(1_000_000));
+    let saved = old.instance.save().expect("saved");
+    assert!(saved.bytes > 1 << 20, "{}", saved.bytes);
+    old.instance.stop().expect("stopped");
+    let options = with_kernel(Accel::Tcg, Machine::Microvm).expect("as before");
+    let prepared = DirectBackend::new(options).prepare(&trial.context, &Image::builtin()).expect("prepared");
+    let name = InstanceName { storm: 0, index: 1 };
+    let (sender, events) = unbounded_channel();
+    let spec = LaunchSpec { name: name.clone(), plan: burn(), limits: Limits::default() };
+    let instance = prepared.go_on(&spec, &saved, EventSink::new(name, sender)).expect("started");
+    let mut new = Started { instance, events, seen: Vec::new() };
+    let first = new.until(|event| rounds(event).is_some());
+    // One that had begun anew would tell less, and that it is ready.
+    assert!(rounds(&first.event) > Some(1_000_000), "{first:?}");
+    assert!(!new.has_seen(&Event::Ready), "{:?}", new.seen);
+    assert!(new.instance.statistics().is_ok() || !rustix::process::geteuid().is_root());
 }

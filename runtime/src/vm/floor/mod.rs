@@ -112,6 +112,10 @@ impl Prepared for PreparedFloor {
         })
     }
 
+    fn cannot_hold(&self, limits: &Limits) -> Option<String> {
+        hypervisor::cannot_hold(limits)
+    }
+
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
         if spec.plan.workload != Workload::Ready {
@@ -123,6 +127,7 @@ impl Prepared for PreparedFloor {
         instance::begin(&events);
         let start = Start {
             name: &spec.name,
+            limits: &spec.limits,
             arguments: &self.arguments(&PathBuf::from(recipe::file_path(0)), &spec.limits),
             files: &[payload()?],
             service: None,

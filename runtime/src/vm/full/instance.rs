@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::cgroup::Statistics;
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::vm::disk::Cloned;
@@ -46,6 +47,10 @@ impl Instance for FullVm {
 
     fn memory(&self) -> Result<Footprint, Error> {
         self.vm.memory()
+    }
+
+    fn statistics(&self) -> Result<Statistics, Error> {
+        self.vm.statistics()
     }
 
     fn pause(&mut self) -> Result<(), Error> {

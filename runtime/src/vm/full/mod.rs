@@ -253,6 +253,10 @@ impl Prepared for PreparedVm {
         })
     }
 
+    fn cannot_hold(&self, limits: &Limits) -> Option<String> {
+        hypervisor::cannot_hold(limits)
+    }
+
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
         events.send(now_ns(), Event::Mark("clone"));
@@ -269,6 +273,7 @@ impl Prepared for PreparedVm {
         let network = reach.as_ref().map(|reach| Network { device, ..reach.network.clone() });
         let start = Start {
             name: &spec.name,
+            limits: &spec.limits,
             arguments: &self.arguments(spec, network),
             files: &files,
             service: reach.as_ref().map(Reach::service),

@@ -77,6 +77,7 @@ impl RestoreBackend {
             .map_err(Error::system("open the template's state"))?;
         let start = Start {
             name: &name,
+            limits: &Limits::default(),
             arguments: &arguments,
             files: &[floor::payload()?, template.memory.as_fd(), identity.as_fd(), state.as_fd()],
             service: None,

@@ -49,7 +49,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use guest::{Identity, Plan};
-use rustix::fs::{Mode, OFlags};
 
 use super::boot_files::{self, BootFiles};
 use super::hypervisor::{self, Hypervisor, Start};
@@ -57,7 +56,7 @@ use super::instance::{self, Firmware};
 use super::options::Options;
 use super::reach::Reach;
 use super::recipe;
-use super::{accel, file, floor, qemu};
+use super::{accel, file, floor, qemu, saving};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext};
@@ -187,6 +186,10 @@ impl Prepared for PreparedRestore {
         self.template(plan, limits).map(drop)
     }
 
+    fn cannot_hold(&self, limits: &Limits) -> Option<String> {
+        hypervisor::cannot_hold(limits)
+    }
+
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         hypervisor::refuse_pids(spec)?;
         let (shape, template) = self.template(&spec.plan, &spec.limits)?;
@@ -214,13 +217,7 @@ impl PreparedRestore {
         let identity = serde_json::to_vec(identity).map_err(|error| Error::Invalid(error.to_string()))?;
         let identity = file::sealed("identity", &identity)
             .map_err(Error::system("make a sealed memory file for the identity"))?;
-        // A file description of its own: QEMU reads on from where the last one stopped.
-        let state = rustix::fs::open(
-            file::path_of(template.state.as_fd()),
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(Error::system("open the template's state"))?;
+        let state = saving::reopen(template.state.as_fd())?;
         let [dummy, memory, identity_path] = [0, 1, 2].map(recipe::file_path);
         let given = Given {
             memory: &memory,
@@ -232,6 +229,7 @@ impl PreparedRestore {
         let files: [_; FILES] = [floor::payload()?, template.memory.as_fd(), identity.as_fd(), state.as_fd()];
         let start = Start {
             name: &spec.name,
+            limits: &spec.limits,
             arguments: &shape.copy_arguments(&self.hypervisor, &dummy, given),
             files: &files.into_iter().chain(self.files.disk()).chain(tap).collect::<Vec<_>>(),
             service: reach.as_ref().map(Reach::service),

@@ -12,9 +12,9 @@ use super::super::boot_files::{BootFiles, Paths, firmware};
 use super::super::file;
 use super::super::hypervisor::{self, Hypervisor, Start};
 use super::super::instance::Vm;
-use super::super::monitor::Monitor;
 use super::super::reach::Reach;
 use super::super::recipe::{self, Boot, Network, Recipe};
+use super::super::saving;
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::watch::Question;
@@ -22,8 +22,6 @@ use crate::{Error, Instance, InstanceName, Limits};
 
 /// How long a machine may take to boot and serve before it is given up as a template.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long QEMU may take to write its state.
-const SAVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// No run has so many storms.
 const STORM: u32 = u32::MAX;
 
@@ -172,7 +170,8 @@ pub(super) fn make(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) ->
     let identity = file::sealed("identity", guest::NO_IDENTITY)
         .map_err(Error::system("make a memory file for the template"))?;
     let mut booted = boot(hypervisor, files, shape, [memory.as_fd(), identity.as_fd()])?;
-    save(booted.monitor(), state.as_fd())?;
+    booted.monitor().execute(shared_memory())?;
+    saving::save(booted.monitor(), state.as_fd())?;
     // All is written: nobody waits for what QEMU would still do.
     booted.stop()?;
     let seal = |file| file::seal(file).map_err(Error::system("seal the template"));
@@ -196,6 +195,7 @@ fn boot(
     let tap = reach.as_ref().and_then(Reach::file);
     let start = Start {
         name: &name,
+        limits: &Limits::default(),
         arguments: &shape.template_arguments(hypervisor, files, network),
         files: &[kernel, initramfs, own[0], own[1]]
             .into_iter()
@@ -253,33 +253,5 @@ pub(super) fn shared_memory() -> qmp::migrate_set_capabilities {
     let capability = MigrationCapability::x_ignore_shared;
     qmp::migrate_set_capabilities {
         capabilities: vec![MigrationCapabilityStatus { capability, state: true }],
-    }
-}
-
-fn save(monitor: &mut Monitor, state: std::os::fd::BorrowedFd<'_>) -> Result<(), Error> {
-    // Not stopped before: QEMU stops the machine itself before it writes the devices' state, and
-    // notes that it ran, so that copies run as soon as they are loaded and nobody has to tell them.
-    monitor.execute(shared_memory())?;
-    monitor.give("state", state)?;
-    let migrate: qmp::migrate = serde_json::from_value(serde_json::json!({ "uri": "fd:state" }))
-        .map_err(|error| Error::Invalid(error.to_string()))?;
-    monitor.execute(migrate)?;
-    let deadline_ns = now_ns() + SAVE_TIMEOUT.as_nanos() as u64;
-    loop {
-        let answer = monitor.execute(qmp::query_migrate {})?;
-        match answer.get("status").and_then(|status| status.as_str()) {
-            Some("completed") => return Ok(()),
-            Some("failed" | "cancelled") => {
-                let why =
-                    answer.get("error-desc").and_then(|text| text.as_str()).unwrap_or("without a reason");
-                return Err(Error::Invalid(format!("QEMU could not save the template: {why}")));
-            }
-            _ if now_ns() > deadline_ns => {
-                return Err(Error::Invalid(format!(
-                    "QEMU has not saved the template within {SAVE_TIMEOUT:?}"
-                )));
-            }
-            _ => std::thread::sleep(Duration::from_millis(2)),
-        }
     }
 }

@@ -1,0 +1,21 @@
+//! Whether limits, shares and accounts are what they are asked to be, as numbers.
+//!
+//! Each [`Mechanism`] is tried on each backend, with a control in which it is off. What was asked
+//! stands beside what was measured, by the host's count and by the work done inside.
+
+mod measure;
+mod mechanism;
+mod plan;
+mod question;
+mod run;
+mod scene;
+
+pub use mechanism::Mechanism;
+pub use plan::{DEFAULT, Plan};
+pub use run::run;
+
+/// Name of the scenario.
+pub const NAME: &str = "prioritize";
+
+#[cfg(test)]
+mod tests;
