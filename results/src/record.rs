@@ -224,7 +224,7 @@ pub struct MemoryStep {
     pub at_ns: u64,
     /// What the instances were doing.
     pub state: MemoryState,
-    /// MemAvailable of the host.
+    /// MemAvailable of the host, and the free pages on the lists of single processors that it leaves out.
     pub mem_available_bytes: Option<u64>,
     /// Slab of the host: kernel objects, those of namespaces among them.
     pub slab_bytes: Option<u64>,
