@@ -64,6 +64,9 @@ pub fn write(path: &Path, out: &mut impl Write) -> Result<Summary, Failure> {
     }
     if let Some(density) = table::density(&summary) {
         print_table(density, out)?;
+        for remark in results::density::remarks(&summary.density) {
+            writeln!(out, "  {remark}")?;
+        }
     }
     for finding in &summary.claims {
         let (id, word) = (&finding.id, paint(colours, BOLD, finding.verdict.word()));

@@ -131,6 +131,37 @@ pub fn rows(all: &[BackendDensity]) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// Where methods differ so much that a reader must know why: what is only asked for, and what is shared.
+pub fn remarks(all: &[BackendDensity]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for one in all {
+        let slope = |method| one.slopes_bytes.get(&method).and_then(|estimate| estimate.value);
+        if let (Some(asked), Some(resident)) = (slope(Method::Virtual), slope(Method::Rss))
+            && asked > FAR * resident.max(0.0)
+        {
+            remarks.push(format!(
+                "{}: one more is {} virtual and {} resident: what is only asked for, as all the RAM of a machine is, \
+                 occupies nothing before it is touched",
+                one.backend,
+                size(asked),
+                size(resident)
+            ));
+        }
+        if let (Some(resident), Some(shared)) = (slope(Method::Rss), slope(Method::Pss))
+            && resident > FAR * shared.max(0.0)
+        {
+            remarks.push(format!(
+                "{}: one more is {} resident and {} proportional: a page that instances share is counted once for each \
+                 of them by the one and once in all by the other",
+                one.backend,
+                size(resident),
+                size(shared)
+            ));
+        }
+    }
+    remarks
+}
+
 fn cell(estimate: &Estimate) -> String {
     match (estimate.value, estimate.low, estimate.high) {
         (Some(value), Some(low), Some(high)) => format!("{} [{}, {}]", size(value), size(low), size(high)),
@@ -145,6 +176,9 @@ fn methods(all: &[BackendDensity]) -> Vec<Method> {
         .filter(|method| all.iter().any(|one| one.slopes_bytes.contains_key(method)))
         .collect()
 }
+
+/// Twice is far.
+const FAR: f64 = 2.0;
 
 #[cfg(test)]
 mod tests;

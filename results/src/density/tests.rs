@@ -61,6 +61,10 @@ fn the_price_of_one_more_is_the_slope_and_the_warm_up_does_not_count() {
     assert_eq!(value(&one.work_adds_bytes, Method::Private), 50.0);
     assert_eq!(value(&one.merging_frees_bytes, Method::Private), 30.0);
     assert_eq!(rows(&all)[0].len(), heads(&all).len());
+    // Ten times as much is asked for as is resident; nothing is shared.
+    let remarks = remarks(&all);
+    assert_eq!(remarks.len(), 1);
+    assert!(remarks[0].contains("1020 B virtual") || remarks[0].contains("1.00 KiB virtual"), "{remarks:?}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn memory_table(summary: &Summary) -> String {
          repetitions with Student's 95 % interval. The methods count different things and are not to be added up; the last \
          ones are of the whole host, whatever else happened on it.</p>\n",
         page::table(&heads, rows)
-    )
+    ) + &list(&density::remarks(&summary.density))
 }
 
 fn errors(summary: &Summary) -> String {
