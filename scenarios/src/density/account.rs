@@ -14,11 +14,11 @@ use runtime::{Footprint, Instance};
 pub(super) struct Host {
     pub(super) total_bytes: Option<u64>,
     pub(super) available_bytes: Option<u64>,
-    slab_bytes: Option<u64>,
-    page_tables_bytes: Option<u64>,
-    kernel_stack_bytes: Option<u64>,
-    percpu_bytes: Option<u64>,
-    page_cache_bytes: Option<u64>,
+    pub(super) slab_bytes: Option<u64>,
+    pub(super) page_tables_bytes: Option<u64>,
+    pub(super) kernel_stack_bytes: Option<u64>,
+    pub(super) percpu_bytes: Option<u64>,
+    pub(super) page_cache_bytes: Option<u64>,
 }
 
 impl Host {

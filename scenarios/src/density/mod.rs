@@ -5,6 +5,7 @@
 
 mod account;
 mod ksm;
+mod namespace;
 mod plan;
 mod run;
 mod until;

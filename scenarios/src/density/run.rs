@@ -10,7 +10,7 @@ use runtime::{Limits, Workload};
 use super::account::{Host, Sums};
 use super::plan::{Ksm, Plan};
 use super::until::Until;
-use super::{NAME, ksm};
+use super::{NAME, ksm, namespace};
 use crate::blocks::{Interleave, Turn, blocks};
 use crate::storm::{Order, Storm};
 use crate::trial::{self, Trial};
@@ -31,6 +31,9 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
 async fn grow_all(plan: &Plan, trial: &mut Trial<'_>, state_dir: &Path) -> Result<(), Error> {
     let turns = blocks(trial.contenders.len(), 1, plan.storms, plan.launch.seed, Interleave::Random);
     trial.run.warmup_storms = turns.iter().filter(|turn| turn.warmup).map(|turn| turn.storm).collect();
+    if let Some(price) = namespace::price() {
+        trial.run.self_test.insert("network_namespace".into(), price);
+    }
     let merging = match plan.ksm {
         Ksm::Leave => None,
         Ksm::Compare => Some(ksm::Merging::off(state_dir).map_err(Error::system("switch KSM off"))?),
