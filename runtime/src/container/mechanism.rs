@@ -3,9 +3,29 @@
 
 use std::fmt;
 
-use super::setup::{Leave, MountAttributes, MountSource, Namespace, Propagation, Reach, RootSource, Setup};
+use super::setup::{
+    Capabilities, Leave, MountAttributes, MountSource, Namespace, Propagation, Reach, RootSource, Setup,
+};
 use crate::Limits;
 use crate::cgroup::UNLIMITED;
+
+/// One of the five sets of capabilities (capabilities(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CapabilitySet {
+    /// What no execution can exceed.
+    Bounding,
+    /// What is in effect; root's execution takes it from what is permitted.
+    Effective,
+    /// What may be put in effect; root's execution takes it from the bounding set.
+    Permitted,
+    /// What passes on through files that ask for it; no more than is bounded.
+    Inheritable,
+    /// What passes on through any file; no more than is permitted and inheritable.
+    Ambient,
+}
+
+/// Every capability of Linux 6.18, up to CAP_CHECKPOINT_RESTORE.
+const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 
 /// One mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +58,10 @@ pub enum Mechanism {
     ReadOnly(&'static str),
     /// This capability, by number, is kept in no set.
     Capability(u32),
+    /// This set has no more than is needed. Without it the sets it rests on are full, too.
+    CapabilitySet(CapabilitySet),
+    /// /sys is mounted read-only.
+    ReadOnlySysfs,
     /// No execution gives privileges.
     NoNewPrivs,
     /// System call filter.
@@ -66,6 +90,20 @@ pub enum Mechanism {
     MemoryHigh,
 }
 
+impl CapabilitySet {
+    /// This set and those it cannot exceed.
+    fn rests_on(self, sets: &mut Capabilities) -> Vec<&mut u64> {
+        let Capabilities { bounding, effective, permitted, inheritable, ambient } = sets;
+        match self {
+            CapabilitySet::Bounding => vec![bounding],
+            CapabilitySet::Effective => vec![bounding, permitted, effective],
+            CapabilitySet::Permitted => vec![bounding, permitted],
+            CapabilitySet::Inheritable => vec![bounding, inheritable],
+            CapabilitySet::Ambient => vec![bounding, permitted, inheritable, ambient],
+        }
+    }
+}
+
 impl Mechanism {
     /// All of them, as the standard setup has them.
     pub fn all() -> Vec<Mechanism> {
@@ -84,7 +122,16 @@ impl Mechanism {
         ];
         all.extend(super::standard::MASKED.map(Mechanism::Masked));
         all.extend(super::standard::READ_ONLY.map(Mechanism::ReadOnly));
+        let sets = [
+            CapabilitySet::Bounding,
+            CapabilitySet::Effective,
+            CapabilitySet::Permitted,
+            CapabilitySet::Inheritable,
+            CapabilitySet::Ambient,
+        ];
+        all.extend(sets.map(Mechanism::CapabilitySet));
         all.extend([
+            Mechanism::ReadOnlySysfs,
             Mechanism::NoNewPrivs,
             Mechanism::Seccomp,
             Mechanism::DeviceList,
@@ -157,6 +204,18 @@ impl Mechanism {
                     }
                 }
             }
+            Mechanism::CapabilitySet(set) => {
+                if let Some(sets) = &mut setup.process.capabilities {
+                    for full in set.rests_on(sets) {
+                        *full = ALL_CAPABILITIES;
+                    }
+                }
+            }
+            Mechanism::ReadOnlySysfs => {
+                for mount in setup.mounts.iter_mut().filter(|mount| mount.target.as_os_str() == "/sys") {
+                    mount.attributes.read_only = None;
+                }
+            }
             Mechanism::NoNewPrivs => setup.process.no_new_privs = false,
             Mechanism::Seccomp => setup.process.seccomp = None,
             Mechanism::DeviceList => {
@@ -221,6 +280,8 @@ impl fmt::Display for Mechanism {
             Mechanism::Masked(path) => write!(f, "mask of {path}"),
             Mechanism::ReadOnly(path) => write!(f, "read-only {path}"),
             Mechanism::Capability(number) => write!(f, "dropped capability {number}"),
+            Mechanism::CapabilitySet(set) => write!(f, "{set:?} capabilities"),
+            Mechanism::ReadOnlySysfs => f.write_str("read-only /sys"),
             Mechanism::NoNewPrivs => f.write_str("no_new_privs"),
             Mechanism::Seccomp => f.write_str("seccomp"),
             Mechanism::DeviceList => f.write_str("device list"),

@@ -38,7 +38,7 @@ pub(crate) mod syscall;
 pub use backend::{ContainerBackend, WeakenedBackend};
 pub use compiled::Compiled;
 pub use launch::{Launch, Started};
-pub use mechanism::Mechanism;
+pub use mechanism::{CapabilitySet, Mechanism};
 pub use rootless::RootlessBackend;
 pub(crate) use seccomp::described;
 

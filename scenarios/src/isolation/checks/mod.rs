@@ -1,5 +1,6 @@
 //! The checks, one file a namespace, controller or topic.
 
+mod call;
 mod cg_control;
 mod cg_cpu;
 mod cg_memory;
@@ -8,11 +9,13 @@ mod cg_reach;
 mod cgroup;
 mod ipc;
 mod kernel;
+mod leak;
 mod mask;
 mod mount;
 mod net;
 mod noisy;
 mod pid;
+mod privilege;
 mod sibling;
 mod six;
 mod user;
@@ -41,4 +44,8 @@ pub(super) const TOPICS: &[&[Check]] = &[
     cg_reach::ALL,
     noisy::ALL,
     vm::ALL,
+    leak::ALL,
+    call::ALL,
+    privilege::CREDENTIALS,
+    privilege::SWITCHES,
 ];
