@@ -230,6 +230,10 @@ pub struct ReportArgs {
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
 
+    /// Also write each chart as a picture of pixels, beside its SVG
+    #[arg(long)]
+    pub png: bool,
+
     /// Also write FORMAT to FILE, or to standard output (repeatable)
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub export: Vec<Export>,

@@ -16,6 +16,8 @@ pub mod history;
 pub mod isolation;
 pub mod noise;
 pub mod portability;
+#[cfg(feature = "png")]
+mod raster;
 pub mod readings;
 pub mod record;
 pub mod report;
@@ -29,5 +31,7 @@ mod write;
 
 pub use error::Error;
 pub use folder::{LoadedRun, RunFolder, default_path, point_latest};
+#[cfg(feature = "png")]
+pub use raster::write_png;
 pub use summary::{Row, Summary, summarize, table};
 pub use write::{write_all, write_json};

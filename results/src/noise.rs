@@ -10,6 +10,12 @@ use crate::compare::{Comparison, Quantity, Rules, Side, StormSample, Verdict, co
 use crate::folder::LoadedRun;
 use crate::statistics::quantile;
 
+/// Storms a side that find a change of 5 % in 95 of 100 sessions, where short starts are measured one
+/// after the other on a noisy host of two cores (`tests/simulation.rs`).
+pub const STORMS_OF_SHORT_STARTS: u32 = 60;
+/// Attempts in each of them.
+pub const INSTANCES_OF_SHORT_STARTS: u32 = 8;
+
 /// What was found: `noise.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Assessment {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use results::LoadedRun;
 use results::compare::{Comparison, Rules, Side, Verdict, compare};
+use results::noise::{INSTANCES_OF_SHORT_STARTS, STORMS_OF_SHORT_STARTS};
 use scenarios::Completion;
 
 use crate::cli::RunArgs;
@@ -17,8 +18,7 @@ use crate::settings::Settings;
 use crate::sides::cannot;
 use crate::{export, host, scenario, select, terminal, verdicts};
 
-/// Storms a side where nothing else is asked: with short starts a session stays within a minute, and
-/// six metrics could still be told apart.
+/// Storms a side where nothing else is asked and starts are long: six metrics could be told apart.
 const STORMS: u32 = 10;
 
 /// Names of the sides.
@@ -73,6 +73,19 @@ pub fn storms(texts: &[&str; 2], settings: &Settings, times: u32) -> Result<(Pat
         ));
     }
     settings.on = None;
+    let mut chosen = Vec::new();
+    if texts.iter().all(|text| is_short(text)) && settings.arrival.is_none() {
+        // In a burst starts wait for each other, which hides what one takes: twice the noise and more.
+        settings.arrival = Some("serial".into());
+        settings.instances = settings.instances.or(Some(INSTANCES_OF_SHORT_STARTS));
+        settings.storms = settings.storms.or(Some(STORMS_OF_SHORT_STARTS));
+        chosen.push(format!(
+            "{} storms a side of {} starts one after the other: enough to find a change of 5 % here as a rule \
+             (--arrival burst to compare storms)",
+            settings.storms.unwrap_or(STORMS),
+            settings.instances.unwrap_or(INSTANCES_OF_SHORT_STARTS)
+        ));
+    }
     settings.storms = Some(settings.storms.unwrap_or(STORMS).saturating_mul(times));
     let args = RunArgs {
         scenario: "boot-storm".into(),
@@ -83,7 +96,7 @@ pub fn storms(texts: &[&str; 2], settings: &Settings, times: u32) -> Result<(Pat
         command: Vec::new(),
     };
     let mut resolved = scenario::resolve(&args, &settings, &host::size())?;
-    resolved.chosen.clear();
+    resolved.chosen = chosen;
     resolved.backends_named = true;
     let abba = toml::Table::from_iter([
         ("interleave".to_owned(), "abba".into()),
@@ -102,6 +115,12 @@ pub fn storms(texts: &[&str; 2], settings: &Settings, times: u32) -> Result<(Pat
     let asked_for = LABELS.map(str::to_owned).to_vec();
     let measured = measure(&resolved, asked_for, backends, Unavailable::new(), settings.out.clone())?;
     finish(measured)
+}
+
+/// Whether a start of this configuration takes milliseconds.
+fn is_short(text: &str) -> bool {
+    let backend = text.split(',').next().unwrap_or(text).trim();
+    matches!(backend.split(':').next(), Some("process" | "container"))
 }
 
 fn labelled(texts: &[&str; 2]) -> Vec<String> {

@@ -25,11 +25,31 @@ pub fn run(args: &ReportArgs, out: &mut impl Write) -> Result<u8, Failure> {
     for path in &runs {
         write(path, out)?;
     }
+    if args.png {
+        let parts = dossiers.iter().map(|path| sides::runs(path)).collect::<Result<Vec<_>, _>>()?;
+        let parts = parts.iter().flatten().map(|run| run.path.as_path());
+        for path in runs.iter().map(PathBuf::as_path).chain(parts) {
+            pictures(path, out)?;
+        }
+    }
     if !args.export.is_empty() {
         let runs = runs.iter().map(|path| LoadedRun::load(path)).collect::<Result<Vec<_>, _>>();
         export::runs(&runs.map_err(sides::cannot)?, &args.export, out)?;
     }
     Ok(0)
+}
+
+/// Writes the charts of the run in `path` as PNG and says where they are.
+#[cfg(feature = "png")]
+fn pictures(path: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let files = results::write_png(path).map_err(sides::cannot)?;
+    files.iter().try_for_each(|file| writeln!(out, "{}", file.display()))?;
+    Ok(())
+}
+
+#[cfg(not(feature = "png"))]
+fn pictures(_: &Path, _: &mut impl Write) -> Result<(), Failure> {
+    Err(Failure::Missing("this bench was built without --png (cargo build --features png)".into()))
 }
 
 /// Writes the derived files of the run in `path`, then prints table, verdicts, warnings and where the
