@@ -30,7 +30,7 @@ fn a_page_has_every_claim_its_evidence_and_what_was_left_out() {
     results::write_json(&path.join(DOSSIER_JSON), &dossier(&parts)).unwrap();
     fixture::write(&path.join("01-burst"), &fixture::run()).unwrap();
     let loaded = dossier::write_all(path).unwrap();
-    assert_eq!(loaded.decisions.claims.len(), 25);
+    assert_eq!(loaded.decisions.claims.len(), results::claims::CLAIMS.len());
     let of = |id: &str| &loaded.decisions.claims.iter().find(|one| one.finding.id == id).unwrap().finding;
     assert_eq!(of("no-boot-time").verdict, Verdict::Refuted);
     assert!(of("no-boot-time").because.contains("longer"));

@@ -126,7 +126,11 @@ fn the_same_twice_raises_no_alarm_and_proposes_floors_that_can_be_used() {
     assert_eq!(series[0]["points"].as_array().unwrap().len(), 1, "{json:?}");
     assert!(std::fs::read_to_string(home.join("o.csv")).unwrap().contains("A.ready-from-scheduled"));
     let claims = said(bench(home).args(["claims", "."]));
-    assert_eq!(claims.out.lines().filter(|line| line.starts_with("  “")).count(), 25, "{claims:?}");
+    assert_eq!(
+        claims.out.lines().filter(|line| line.starts_with("  “")).count(),
+        results::claims::CLAIMS.len(),
+        "{claims:?}"
+    );
     let report = said(bench(home).args(["report", "aa", "--export", "openmetrics"]));
     assert!(report.out.ends_with("# EOF\n"), "{report:?}");
 }
@@ -159,7 +163,10 @@ fn the_claims_runs_are_planned_and_their_dossier_is_reported() {
     let report = said(bench(home).args(["report", "bench-results/d"]));
     assert_eq!(report.code, Some(0), "{report:?}");
     assert!(report.out.contains("left out: 02-clones (no mmdebstrap)"), "{report:?}");
-    assert!(report.out.contains("0 supported, 0 refuted, 0 mixed, 25 undetermined"), "{report:?}");
+    assert!(
+        report.out.contains(&format!("0 mixed, {} undetermined", results::claims::CLAIMS.len())),
+        "{report:?}"
+    );
     assert!(home.join("bench-results/d/claims.json").exists());
     let claims = said(bench(home).arg("claims"));
     assert!(claims.code == Some(0) && claims.out.contains("from bench-results/d"), "{claims:?}");
