@@ -148,7 +148,21 @@ struct Sleeper {
 }
 
 impl Sleeper {
+    /// Numbers are given out in turn and begin again at the lowest after the highest
+    /// (Documentation/admin-guide/sysctl/kernel.rst, pid_max): one that is too low is followed by a higher.
     fn plant(nonce: &Nonce) -> HostPlant {
+        for _ in 0..2 * LEAST_OUTSIDE {
+            let sleeper = Sleeper::start(nonce)?;
+            if sleeper.pid >= LEAST_OUTSIDE {
+                return sleeper.named();
+            }
+        }
+        Err(Absent(format!(
+            "the host has no process number from {LEAST_OUTSIDE} on: one inside could have it too"
+        )))
+    }
+
+    fn start(nonce: &Nonce) -> Result<Sleeper, Absent> {
         let name = nonce.word();
         let text = std::ffi::CString::new(name.clone()).map_err(|error| Absent(error.to_string()))?;
         // SAFETY: between fork and its end the child makes system calls only (signal-safety(7)).
@@ -165,18 +179,19 @@ impl Sleeper {
                 pid => pid,
             }
         };
-        let sleeper = Sleeper { pid, name };
-        if pid < LEAST_OUTSIDE {
-            return Err(Absent(format!(
-                "the host's processes have numbers as low as {pid}: one inside could too"
-            )));
+        match pid {
+            -1 => Err(Absent(format!("cannot fork: {}", std::io::Error::last_os_error()))),
+            pid => Ok(Sleeper { pid, name }),
         }
-        // It takes its name after it was made.
+    }
+
+    /// It takes its name after it was made.
+    fn named(self) -> HostPlant {
         let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while sleeper.witness().is_err() && std::time::Instant::now() < until {
+        while self.witness().is_err() && std::time::Instant::now() < until {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        Ok(Box::new(sleeper))
+        Ok(Box::new(self))
     }
 }
 
