@@ -169,6 +169,10 @@ pub const CLAIMS: &[Claim] = &[
         "vm-isolation",
         "a virtual machine shares with its host and its siblings nothing but the hypervisor",
     ),
+    checks(
+        "privilege",
+        "what a program inside may do ends inside: by its capabilities, system calls and the kernel's switches",
+    ),
     checks("container-equation", "a container is processes, namespaces and cgroups, and nothing else"),
     checks("layers-immutable", "all layers of an image but the top one are immutable"),
     checks("identical-copies", "any number of instances anywhere are identical"),
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn every_claim_is_whole_and_there_once() {
-        assert_eq!(CLAIMS.len(), 26);
+        assert_eq!(CLAIMS.len(), 27);
         for (index, one) in CLAIMS.iter().enumerate() {
             assert!(CLAIMS[..index].iter().all(|other| other.id != one.id), "{}", one.id);
             for text in [one.statement, one.hypothesis, one.metric, one.decision, one.flips, one.admissible] {

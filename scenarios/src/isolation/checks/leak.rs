@@ -16,7 +16,7 @@ use super::super::check::{Absent, Check, Expect, Finding, Missing, OnHost, Scene
 use super::super::judge;
 use super::super::kind::Kind;
 
-const CLAIM: &str = "leaks";
+const CLAIM: &str = "ns-unaware";
 const SOURCE: &str = "proc(5), sysfs(5); Gao et al., ContainerLeaks, DSN 2017";
 /// Bytes of a file that are looked at.
 const MOST: u32 = 4096;
