@@ -20,4 +20,7 @@ pub fn create_and_end(criterion: &mut Criterion) {
         });
     }
     group.finish();
+    for root in hierarchies.roots() {
+        let _ = std::fs::remove_dir(root.join("bench").join(&run));
+    }
 }
