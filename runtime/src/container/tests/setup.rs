@@ -279,7 +279,10 @@ fn what_cannot_be_carried_out_is_refused_by_name() {
     let cases: [Case<'_>; 9] = [
         ("not mapped", &|setup| setup.process.uid = 70_000),
         ("needs id maps", &|setup| setup.id_maps = None),
-        ("time offsets", &|setup| setup.namespaces.time_offsets.monotonic = Some((1, 0))),
+        ("time offsets", &|setup| {
+            setup.namespaces.time = Namespace::Host;
+            setup.namespaces.time_offsets.monotonic = Some((1, 0));
+        }),
         ("kernel.panic", &|setup| setup.sysctls = vec![("kernel.panic".into(), "1".into())]),
         ("ambient", &|setup| {
             setup.process.capabilities = Some(Capabilities { ambient: 1, ..Capabilities::default() });
