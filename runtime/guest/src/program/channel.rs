@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use guest::Message;
 
+use super::clock::now_ns;
 use super::entry::Said;
 
 /// Where messages go.
@@ -90,12 +91,4 @@ pub(super) fn out_byte(port: u16, byte: u8) {
     unsafe {
         std::arch::asm!("out dx, al", in("dx") port, in("al") byte, options(nomem, nostack, preserves_flags))
     };
-}
-
-/// CLOCK_MONOTONIC in nanoseconds.
-pub fn now_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to the local timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

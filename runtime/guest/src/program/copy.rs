@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use guest::{Became, IDENTITY_FILE, Identity, Message, NO_IDENTITY};
 
 use super::channel::Channel;
+use super::clock::read_ns;
 use super::fw_cfg::FwCfg;
 use super::machine;
 
@@ -86,7 +87,7 @@ fn look(interface: Option<&str>) -> Result<Became, String> {
         mac: interface.map(|name| read(&format!("/sys/class/net/{name}/address"))).transpose()?,
         address: interface.map(machine::address).transpose()?,
         random: random.iter().map(|byte| format!("{byte:02x}")).collect(),
-        realtime_ns: realtime_ns(),
+        realtime_ns: read_ns(libc::CLOCK_REALTIME),
     })
 }
 
@@ -137,13 +138,6 @@ fn set_clock(realtime_ns: u64) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-fn realtime_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to the local timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn set_hostname(name: &str) -> io::Result<()> {

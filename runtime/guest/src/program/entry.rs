@@ -89,7 +89,7 @@ unsafe fn say_ready(word: *const c_char) {
         let word = if shares_clock { word } else { own_clock };
         let number = after(word, c"fd:".as_ptr().cast());
         if !number.is_null() {
-            return on_descriptor(decimal(number), shares_clock);
+            return on_descriptor(digits(number, 10), shares_clock);
         }
         let path = after(word, c"unix:".as_ptr().cast());
         if !path.is_null() {
@@ -97,7 +97,7 @@ unsafe fn say_ready(word: *const c_char) {
         }
         let port = after(word, c"port:".as_ptr().cast());
         if !port.is_null() && shares_clock {
-            on_port(hexadecimal(port));
+            on_port(digits(port, 16));
         }
     }
 }
@@ -257,17 +257,7 @@ unsafe fn after(word: *const u8, beginning: *const u8) -> *const u8 {
     }
 }
 
-/// The decimal number that is all of `text`, or a negative one.
-unsafe fn decimal(text: *const u8) -> isize {
-    // SAFETY: as `digits`.
-    unsafe { digits(text, 10) }
-}
-
-unsafe fn hexadecimal(text: *const u8) -> isize {
-    // SAFETY: as `digits`.
-    unsafe { digits(text, 16) }
-}
-
+/// The number to `base` 10 or 16 that is all of `text`, or a negative one.
 unsafe fn digits(text: *const u8, base: isize) -> isize {
     let (mut at, mut number) = (0, 0isize);
     loop {

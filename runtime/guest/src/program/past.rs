@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use guest::{Message, Stream};
 
-use super::channel::{Channel, now_ns};
+use super::channel::Channel;
+use super::clock::now_ns;
 
 /// How often the clock is told: one of the readings will have found the host waiting for it.
 const READINGS: usize = 5;

@@ -3,6 +3,7 @@
 use guest::probe::Facts;
 
 use super::{errno_of, facts, number};
+use crate::program::clock::read_ns;
 
 /// Makes the call; missing arguments are 0.
 pub fn call(call: i64, arguments: &[i64]) -> Facts {
@@ -17,14 +18,7 @@ pub fn call(call: i64, arguments: &[i64]) -> Facts {
 
 /// Clocks in nanoseconds (clock_gettime(2)).
 pub fn clocks() -> Facts {
-    let read = |clock| {
-        // SAFETY: plain data that the call fills in.
-        unsafe {
-            let mut time: libc::timespec = std::mem::zeroed();
-            libc::clock_gettime(clock, &mut time);
-            time.tv_sec * 1_000_000_000 + time.tv_nsec
-        }
-    };
+    let read = |clock| read_ns(clock) as i64;
     facts([
         ("errno", number(0)),
         ("realtime", number(read(libc::CLOCK_REALTIME))),

@@ -4,6 +4,7 @@ use guest::probe::{Fact, Facts, MemoryKind};
 
 use super::process::{pids, rename};
 use super::{errno_of, facts, last_errno, number};
+use crate::program::clock::{now_ns, read_ns};
 
 /// Of x86-64.
 const PAGE_BYTES: usize = 4096;
@@ -89,38 +90,38 @@ fn map(bytes: usize, kind: libc::c_int) -> Option<*mut u8> {
 
 /// Computes for a while.
 pub fn compute(wall_ms: u32) -> Facts {
-    let (began, before) = (now_ns(libc::CLOCK_MONOTONIC), now_ns(libc::CLOCK_PROCESS_CPUTIME_ID));
-    let end = began + i64::from(wall_ms) * 1_000_000;
+    let (began, before) = (now_ns(), read_ns(libc::CLOCK_PROCESS_CPUTIME_ID));
+    let end = began + u64::from(wall_ms) * 1_000_000;
     let mut now = began;
     while now < end {
         for round in 0..20_000u64 {
             std::hint::black_box(round);
         }
-        now = now_ns(libc::CLOCK_MONOTONIC);
+        now = now_ns();
     }
     facts([
-        ("wall_ns", number(now - began)),
-        ("cpu_ns", number(now_ns(libc::CLOCK_PROCESS_CPUTIME_ID) - before)),
+        ("wall_ns", number((now - began) as i64)),
+        ("cpu_ns", number((read_ns(libc::CLOCK_PROCESS_CPUTIME_ID) - before) as i64)),
     ])
 }
 
 /// The time that small tasks take, one after the other, on the wall's clock.
 pub fn latency(wall_ms: u32) -> Facts {
-    let began = now_ns(libc::CLOCK_MONOTONIC);
-    let end = began + i64::from(wall_ms) * 1_000_000;
+    let began = now_ns();
+    let end = began + u64::from(wall_ms) * 1_000_000;
     let (mut took, mut before) = (Vec::new(), began);
     while before < end {
         // About a millisecond: long enough to be interrupted by whoever wants the processor too.
         for round in 0..4_000_000u64 {
             std::hint::black_box(round);
         }
-        let now = now_ns(libc::CLOCK_MONOTONIC);
+        let now = now_ns();
         took.push(now - before);
         before = now;
     }
     took.sort_unstable();
     let at = |share: usize| {
-        took.get((took.len() * share / 1000).min(took.len().saturating_sub(1))).copied().unwrap_or(0)
+        took.get((took.len() * share / 1000).min(took.len().saturating_sub(1))).map_or(0, |ns| *ns as i64)
     };
     facts([
         ("count", number(took.len() as i64)),
@@ -228,15 +229,6 @@ pub fn processors() -> Facts {
         }
     }
     facts([("count", number(ran.len() as i64)), ("processors", Fact::List(ran))])
-}
-
-fn now_ns(clock: libc::clockid_t) -> i64 {
-    // SAFETY: plain data that the call fills in.
-    unsafe {
-        let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(clock, &mut time);
-        time.tv_sec * 1_000_000_000 + time.tv_nsec
-    }
 }
 
 fn failed() -> Facts {

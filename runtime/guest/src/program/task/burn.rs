@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use guest::Message;
 
-use super::{apart, clock_ns, tell, work};
+use super::{apart, tell, work};
 use crate::program::channel::Channel;
+use crate::program::clock::read_ns;
 
 /// Rounds between two looks at the clock: some hundred microseconds, ten times that where the
 /// processor is emulated.
@@ -18,18 +19,18 @@ const REPORT_NS: u64 = 20_000_000;
 pub(super) fn begin(channel: &Arc<Channel>, cpu_ms: u64, threads: u32) -> Result<(), String> {
     let rounds = Arc::new(AtomicU64::new(0));
     // What the program has used before is not part of the task.
-    let before_ns = clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
+    let before_ns = read_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
     for thread in 0..threads {
         let (rounds, channel) = (rounds.clone(), channel.clone());
         apart(move || {
             let mut state = u64::from(thread);
-            let mut reported_ns = clock_ns(libc::CLOCK_MONOTONIC);
+            let mut reported_ns = read_ns(libc::CLOCK_MONOTONIC);
             loop {
                 state = work(ROUNDS, state);
                 let done = rounds.fetch_add(ROUNDS, Ordering::Relaxed) + ROUNDS;
-                let used_ns = clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
+                let used_ns = read_ns(libc::CLOCK_PROCESS_CPUTIME_ID);
                 let is_over = used_ns - before_ns >= cpu_ms * 1_000_000;
-                let now_ns = clock_ns(libc::CLOCK_MONOTONIC);
+                let now_ns = read_ns(libc::CLOCK_MONOTONIC);
                 if thread == 0 && (is_over || now_ns - reported_ns >= REPORT_NS) {
                     reported_ns = now_ns;
                     tell(&channel, "burn_rounds", done);

@@ -45,16 +45,8 @@ fn tell(channel: &Channel, measure: &str, value: u64) {
     channel.send(&Message::Measured { measure: measure.into(), value });
 }
 
-/// A reading of `clock` in nanoseconds.
-fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to the local timespec.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 /// Work that takes the same number of instructions every time and cannot be left out or shortened.
-fn work(rounds: u64, mut state: u64) -> u64 {
+pub fn work(rounds: u64, mut state: u64) -> u64 {
     for _ in 0..rounds {
         state = std::hint::black_box(state.wrapping_mul(6364136223846793005).wrapping_add(1));
     }

@@ -2,8 +2,9 @@
 
 use guest::Message;
 
-use super::{clock_ns, tell, work};
+use super::{tell, work};
 use crate::program::channel::Channel;
+use crate::program::clock::read_ns;
 
 /// Time between two pieces.
 const PERIOD_NS: u64 = 5_000_000;
@@ -16,12 +17,12 @@ const ROUNDS: u64 = 100_000;
 pub(super) fn run(channel: &Channel, count: u32) {
     let mut latencies_ns = Vec::with_capacity(count as usize);
     let mut state = 0;
-    let began_ns = clock_ns(libc::CLOCK_MONOTONIC);
+    let began_ns = read_ns(libc::CLOCK_MONOTONIC);
     for number in 1..=u64::from(count) {
         let due_ns = began_ns + number * PERIOD_NS;
         sleep_until_ns(due_ns);
         state = work(ROUNDS, state);
-        latencies_ns.push(clock_ns(libc::CLOCK_MONOTONIC).saturating_sub(due_ns));
+        latencies_ns.push(read_ns(libc::CLOCK_MONOTONIC).saturating_sub(due_ns));
     }
     latencies_ns.sort_unstable();
     let rank = |share: f64| (share * f64::from(count)).ceil().max(1.0) as usize - 1;
