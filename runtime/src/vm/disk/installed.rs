@@ -6,20 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::build::{self, COMMAND_LINE};
+use super::cache::{self, Scratch, lock};
 use super::drivers;
 use super::filesystem::Addition;
 use super::format::DiskFormat;
 use super::loader::{self, Entry};
-use super::master::{Scratch, lock};
 use super::partition::{self, ROOT_BEGIN_BYTES};
 use super::tool::{QEMU_IMG, word};
 use crate::Error;
@@ -134,12 +134,7 @@ impl Installed {
     /// # Errors
     /// A system without kernel or init, a missing tool, a full disk.
     pub fn new(rootfs: &Path, name: &str, cache_dir: &Path) -> Result<Installed, Error> {
-        let folder = cache_dir.join("disks");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+        let folder = cache::folder(cache_dir)?;
         sweep(&folder);
         let lock_path = folder.join(format!("{PREFIX}{name}.lock"));
         let held = lock(&lock_path)?;

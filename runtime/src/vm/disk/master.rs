@@ -1,15 +1,14 @@
 //! The disk all machines of a run begin with.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
 use super::build::{RECIPE, build};
+use super::cache::{self, Scratch, lock};
 use super::format::DiskFormat;
 use super::tool::{QEMU_IMG, word};
 use crate::Error;
@@ -39,12 +38,7 @@ impl Master {
             what: "the built-in image is no operating system that could boot from a disk".into(),
             fix: Some("give --image one with a kernel and systemd, or --disk".into()),
         })?;
-        let folder = cache_dir.join("disks");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+        let folder = cache::folder(cache_dir)?;
         let name = name(&image.digest);
         let path = folder.join(format!("{name}.qcow2"));
         let _lock = lock(&folder.join(format!("{name}.lock")))?;
@@ -139,13 +133,6 @@ fn length_path(path: &Path) -> PathBuf {
     path.with_extension("length")
 }
 
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
-    let file = File::options().write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(Error::system(format!("open {}", path.display())))?;
-    flock(&file, FlockOperation::LockExclusive).map_err(Error::system(format!("lock {}", path.display())))?;
-    Ok(file)
-}
-
 fn read_up_to(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {
@@ -155,22 +142,4 @@ fn read_up_to(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// A folder for what is between, removed with what is in it.
-pub(super) struct Scratch(pub(super) PathBuf);
-
-impl Scratch {
-    pub(super) fn new(path: PathBuf) -> Result<Scratch, Error> {
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).map_err(Error::system(format!("make the folder {}", path.display())))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What stays is removed by who makes the next one.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

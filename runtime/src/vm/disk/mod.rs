@@ -5,9 +5,10 @@
 //! qemu-img(1) turns the whole into qcow2. `clone` gives each machine an overlay or a copy,
 //! `qcow2` writes the overlay's few metadata, `format` names the
 //! formats there are, `installed` makes versions of one installed system in any of them. `root` is the read-only disk of an image that brings
-//! no kernel of its own.
+//! no kernel of its own. `cache` is where masters and such disks are kept.
 
 mod build;
+mod cache;
 mod clone;
 mod drivers;
 mod filesystem;

@@ -1,14 +1,13 @@
 //! The files of an image as a read-only disk, for a machine whose kernel comes from elsewhere.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::cache::{self, Scratch, lock};
 use super::filesystem::{FileSystem, needed_bytes, uuid};
-use super::master::{Scratch, lock};
 use crate::Error;
 use crate::image::Image;
 use crate::vm::file;
@@ -43,12 +42,7 @@ impl RootDisk {
         if needed_bytes <= SMALL_BYTES {
             return Ok(None);
         }
-        let folder = cache_dir.join("disks");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+        let folder = cache::folder(cache_dir)?;
         let key = format!("{:x}", Sha256::digest(format!("{RECIPE} {}", image.digest)));
         let path = folder.join(format!("{key}.ext4"));
         let _lock = lock(&folder.join(format!("{key}.lock")))?;

@@ -1,0 +1,46 @@
+//! The folder of the cache in which disks are kept and made.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::Error;
+
+/// The folder for disks below `cache_dir`, made where it is missing.
+pub(super) fn folder(cache_dir: &Path) -> Result<PathBuf, Error> {
+    let folder = cache_dir.join("disks");
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(Error::system(format!("make the folder {}", folder.display())))?;
+    Ok(folder)
+}
+
+/// Waits for the lock of what is made there; held as long as the file is open.
+pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(Error::system(format!("open {}", path.display())))?;
+    flock(&file, FlockOperation::LockExclusive).map_err(Error::system(format!("lock {}", path.display())))?;
+    Ok(file)
+}
+
+/// A folder for what is between, removed with what is in it.
+pub(super) struct Scratch(pub(super) PathBuf);
+
+impl Scratch {
+    pub(super) fn new(path: PathBuf) -> Result<Scratch, Error> {
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).map_err(Error::system(format!("make the folder {}", path.display())))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is removed by who makes the next one.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
