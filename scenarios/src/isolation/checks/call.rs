@@ -20,7 +20,8 @@ use super::super::kind::Kind;
 const CLAIM: &str = "privilege";
 const SOURCE: &str = "seccomp(2), syscall_64.tbl; the refused list of the engines' default profiles";
 const FILTER: Twin = Twin::Without(&[Mechanism::Seccomp]);
-const NO_KEY: i64 = -1;
+/// No descriptor, no process, no processor.
+const NONE: i64 = -1;
 
 /// `id`, call, arguments, and what has to be gone for the kernel's own code to be reached.
 macro_rules! calls {
@@ -40,17 +41,23 @@ macro_rules! calls {
     };
 }
 
-/// The filter, and the right to a capability (by number, capabilities(7)) in the user namespace of the container.
-const fn with(capability: &'static [Mechanism]) -> Twin {
-    Twin::Without(capability)
-}
-
 /// For calls that ask for a capability over the host itself.
-const ADMIN: Twin = with(&[Mechanism::Seccomp, Mechanism::Capability(21)]);
-const HOST_ADMIN: Twin = with(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(21)]);
-const HOST_BOOT: Twin = with(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(22)]);
-const HOST_MODULE: Twin = with(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(16)]);
-const HOST_TIME: Twin = with(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(25)]);
+const ADMIN: Twin = Twin::Without(&[Mechanism::Seccomp, Mechanism::Capability(21)]);
+const HOST_ADMIN: Twin =
+    Twin::Without(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(21)]);
+const HOST_BOOT: Twin =
+    Twin::Without(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(22)]);
+const HOST_MODULE: Twin =
+    Twin::Without(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(16)]);
+const HOST_TIME: Twin =
+    Twin::Without(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(25)]);
+
+/// Before Linux 6.13 opening by handle asks for CAP_DAC_READ_SEARCH over the host before it looks at the handle.
+const HOST_HANDLE: Twin =
+    Twin::Without(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(2)]);
+/// With kernel.dmesg_restrict the log asks for CAP_SYSLOG over the host.
+const HOST_SYSLOG: Twin =
+    Twin::Without(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(34)]);
 
 pub(super) const ALL: &[Check] = calls! {
     "call-mount" SYS_mount [0, 0, 0, 0, 0] FILTER;
@@ -58,27 +65,27 @@ pub(super) const ALL: &[Check] = calls! {
     "call-pivot-root" SYS_pivot_root [0, 0] ADMIN;
     "call-chroot" SYS_chroot [0] FILTER;
     "call-fsopen" SYS_fsopen [0, 0xffff] ADMIN;
-    "call-open-tree" SYS_open_tree [NO_KEY, 0, 0xffff_fff0] FILTER;
-    "call-move-mount" SYS_move_mount [NO_KEY, 0, NO_KEY, 0, 0xffff_f000] ADMIN;
-    "call-mount-setattr" SYS_mount_setattr [NO_KEY, 0, 0xffff_f000, 0, 0] FILTER;
+    "call-open-tree" SYS_open_tree [NONE, 0, 0xffff_fff0] FILTER;
+    "call-move-mount" SYS_move_mount [NONE, 0, NONE, 0, 0xffff_f000] ADMIN;
+    "call-mount-setattr" SYS_mount_setattr [NONE, 0, 0xffff_f000, 0, 0] FILTER;
     "call-unshare-user" SYS_unshare [libc::CLONE_NEWUSER as i64] FILTER;
     "call-clone-user" SYS_clone [(libc::CLONE_NEWUSER | libc::CLONE_FS) as i64, 0, 0, 0, 0] FILTER;
-    "call-setns" SYS_setns [NO_KEY, 0] FILTER;
+    "call-setns" SYS_setns [NONE, 0] FILTER;
     "call-bpf" SYS_bpf [9999, 0, 0] FILTER;
-    "call-perf-event" SYS_perf_event_open [0, 0, NO_KEY, NO_KEY, 0xffff] FILTER;
+    "call-perf-event" SYS_perf_event_open [0, 0, NONE, NONE, 0xffff] FILTER;
     "call-userfaultfd" SYS_userfaultfd [0xffff_ffff] FILTER;
-    "call-io-uring" SYS_io_uring_enter [NO_KEY, 0, 0, 0, 0, 0] FILTER;
+    "call-io-uring" SYS_io_uring_enter [NONE, 0, 0, 0, 0, 0] FILTER;
     "call-add-key" SYS_add_key [0, 0, 0, 0, 0] FILTER;
     "call-request-key" SYS_request_key [0, 0, 0, 0] FILTER;
     "call-keyctl" SYS_keyctl [9999, 0, 0, 0, 0] FILTER;
-    "call-open-by-handle" SYS_open_by_handle_at [NO_KEY, 0, 0] HOST_HANDLE;
+    "call-open-by-handle" SYS_open_by_handle_at [NONE, 0, 0] HOST_HANDLE;
     "call-fanotify" SYS_fanotify_init [0xffff_ffff, 0] HOST_ADMIN;
     "call-quotactl" SYS_quotactl [0x7fff_ffff, 0, 0, 0] FILTER;
     "call-swapon" SYS_swapon [0, 0] HOST_ADMIN;
     "call-swapoff" SYS_swapoff [0] HOST_ADMIN;
     "call-kexec-load" SYS_kexec_load [0, 99_999, 0, 0] HOST_BOOT;
     "call-init-module" SYS_init_module [0, 0, 0] HOST_MODULE;
-    "call-finit-module" SYS_finit_module [NO_KEY, 0, 0] HOST_MODULE;
+    "call-finit-module" SYS_finit_module [NONE, 0, 0] HOST_MODULE;
     "call-delete-module" SYS_delete_module [0, 0] HOST_MODULE;
     // The magic numbers are wrong: it cannot reboot anything.
     "call-reboot" SYS_reboot [0, 0, 0, 0] HOST_BOOT;
@@ -91,17 +98,12 @@ pub(super) const ALL: &[Check] = calls! {
     "call-ptrace" SYS_ptrace [9999, 0, 0, 0] FILTER;
     "call-process-vm-readv" SYS_process_vm_readv [0, 0, 0, 0, 0, 1] FILTER;
     "call-kcmp" SYS_kcmp [0, 0, 0, 0, 0] FILTER;
-    "call-pidfd-getfd" SYS_pidfd_getfd [NO_KEY, 0, 0] FILTER;
+    "call-pidfd-getfd" SYS_pidfd_getfd [NONE, 0, 0] FILTER;
     "call-migrate-pages" SYS_migrate_pages [0, 0, 1, 1] FILTER;
     "call-vsock" SYS_socket [libc::AF_VSOCK as i64, libc::SOCK_STREAM as i64, 0] FILTER;
     // The size of the kernel's log buffer.
     "call-syslog" SYS_syslog [10, 0, 0] HOST_SYSLOG;
 };
-
-/// Before Linux 6.13 opening by handle asks for CAP_DAC_READ_SEARCH over the host before it looks at the handle.
-const HOST_HANDLE: Twin = with(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(2)]);
-/// With kernel.dmesg_restrict the log asks for CAP_SYSLOG over the host.
-const HOST_SYSLOG: Twin = with(&[Mechanism::Seccomp, Mechanism::UserNamespace, Mechanism::Capability(34)]);
 
 fn call(number: c_long, arguments: &[i64]) -> Request {
     Request::Call { number, arguments: arguments.to_vec() }

@@ -43,7 +43,7 @@ macro_rules! channels {
             question: concat!("does ", $path, " tell of the host?"),
             source: SOURCE,
             expect: $expect,
-            on_host: Some(|_| HostFile::find($path, $value)),
+            on_host: Some(|_| Reading::find($path, $value)),
             look: Some(|_| vec![Request::Read { path: $path.into(), most: MOST }]),
             judge: |scene| told($path, $value, scene),
             twin: $twin,
@@ -60,7 +60,6 @@ pub(super) const ALL: &[Check] = channels! {
         Twin::Process;
     "leak-loadavg" "/proc/loadavg" Value::Level(|text| words(text).get(3)?.split('/').nth(1)?.parse().ok()),
         of_kernel, Twin::Process;
-    "leak-cmdline" "/proc/cmdline" Value::Text(whole), of_kernel, Twin::Process;
     "leak-interrupts" "/proc/interrupts" Value::Counter(|text| row_sum(text, "LOC:")), of_kernel,
         Twin::Process;
     "leak-softirqs" "/proc/softirqs" Value::Counter(|text| row_sum(text, "TIMER:")), of_kernel, Twin::Process;
@@ -72,10 +71,10 @@ pub(super) const ALL: &[Check] = channels! {
     "leak-partitions" "/proc/partitions" Value::Names(partitions), of_kernel, Twin::Process;
     "leak-swaps" "/proc/swaps" Value::Names(after_the_heading), of_kernel, Twin::Process;
     "leak-modules" "/proc/modules" Value::Names(modules), of_kernel, Twin::Process;
-    "leak-locks" "/proc/locks" Value::Names(locks), locks_seen, Twin::Process;
-    "leak-keys" "/proc/keys" Value::Names(keys), hidden,
+    "leak-locks" "/proc/locks" Value::Names(locks), Expect::usual, Twin::Process;
+    "leak-keys" "/proc/keys" Value::Names(first_words), Expect::usual,
         Twin::Without(&[Mechanism::Masked("/proc/keys"), Mechanism::UserNamespace]);
-    "leak-timer-list" "/proc/timer_list" Value::Counter(timer_now), hidden,
+    "leak-timer-list" "/proc/timer_list" Value::Counter(timer_now), Expect::usual,
         Twin::Without(&[Mechanism::Masked("/proc/timer_list"), Mechanism::UserNamespace]);
     "leak-kallsyms" "/proc/kallsyms" Value::Text(address), host_only, LOG_READER;
     "leak-slabinfo" "/proc/slabinfo" Value::Names(after_the_heading), host_only, USERS;
@@ -84,7 +83,6 @@ pub(super) const ALL: &[Check] = channels! {
     "leak-ioports" "/proc/ioports" Value::Text(whole), port_list, ADMIN;
     "leak-misc" "/proc/misc" Value::Text(whole), of_kernel, Twin::Process;
     "leak-pressure" "/proc/pressure/cpu" Value::Counter(|text| after(text, "total=")), of_kernel, Twin::Process;
-    "leak-boot-id" "/proc/sys/kernel/random/boot_id" Value::Text(whole), of_kernel, Twin::Process;
     "leak-threads-max" "/proc/sys/kernel/threads-max" Value::Text(whole), of_kernel, Twin::Process;
     "leak-file-nr" "/proc/sys/fs/file-nr" Value::Level(first_number), of_kernel, Twin::Process;
     "leak-inode-nr" "/proc/sys/fs/inode-nr" Value::Level(first_number), of_kernel, Twin::Process;
@@ -128,28 +126,20 @@ fn processors(kind: Kind) -> Expect {
     }
 }
 
+/// Alike on every machine of a kind, or by the nature of the number.
 fn zones(kind: Kind) -> Expect {
-    match kind {
-        Kind::Machine => Expect::Pointless("the first zone is as large on every such machine"),
-        kind => of_kernel(kind),
-    }
+    alike(kind, "the first zone is as large on every such machine")
 }
 
 fn ports(kind: Kind) -> Expect {
+    alike(kind, "machines of a kind have the same")
+}
+
+fn alike(kind: Kind, why: &'static str) -> Expect {
     match kind {
-        Kind::Machine => Expect::Pointless("machines of a kind have the same"),
+        Kind::Machine => Expect::Pointless(why),
         kind => of_kernel(kind),
     }
-}
-
-/// A lock is shown to whom the process that holds it is (proc(5), /proc/locks).
-fn locks_seen(kind: Kind) -> Expect {
-    Expect::usual(kind)
-}
-
-/// Masked by every engine.
-fn hidden(kind: Kind) -> Expect {
-    Expect::usual(kind)
 }
 
 /// What only the host's root reads, and what is alike on machines of a kind.
@@ -168,24 +158,24 @@ fn host_only(kind: Kind) -> Expect {
     }
 }
 
-/// A file of the host, as it was when it was found.
-struct HostFile {
+/// What a file of the host said when it was found.
+struct Reading {
     path: &'static str,
     value: Value,
     first: String,
 }
 
-impl HostFile {
+impl Reading {
     fn find(path: &'static str, value: Value) -> Result<Box<dyn OnHost>, Absent> {
         let text = read(path).map_err(Absent)?;
         match short(value, &text) {
-            Some(_) => Ok(Box::new(HostFile { path, value, first: text })),
+            Some(_) => Ok(Box::new(Reading { path, value, first: text })),
             None => Err(Absent(format!("{path} of this host tells nothing to compare"))),
         }
     }
 }
 
-impl OnHost for HostFile {
+impl OnHost for Reading {
     fn witness(&self) -> Result<String, String> {
         let text = read(self.path)?;
         let value = short(self.value, &text).ok_or_else(|| format!("{} tells nothing now", self.path))?;
@@ -351,11 +341,6 @@ fn locks(text: &str) -> Vec<String> {
     let file =
         |line: &str| words(line).into_iter().find(|word| word.matches(':').count() == 2).map(str::to_owned);
     text.lines().filter_map(file).collect()
-}
-
-/// Serial numbers.
-fn keys(text: &str) -> Vec<String> {
-    first_words(text)
 }
 
 /// `now at … nsecs`.
