@@ -59,17 +59,7 @@ mod tests {
     use super::*;
 
     fn row(backend: &str, verdict: CheckVerdict) -> Check {
-        Check {
-            check: format!("c-{backend}"),
-            claim: "ns-uts".into(),
-            backend: backend.into(),
-            expectation: "apart".into(),
-            observation: String::new(),
-            witness: String::new(),
-            controls: String::new(),
-            verdict,
-            evidence: String::new(),
-        }
+        Check::example(&format!("c-{backend}"), backend, verdict)
     }
 
     #[test]

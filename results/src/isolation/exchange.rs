@@ -108,15 +108,9 @@ mod tests {
 
     fn row(check: &str, verdict: CheckVerdict, expectation: &str) -> Check {
         Check {
-            check: check.into(),
-            claim: "ns-uts".into(),
-            backend: "container".into(),
             expectation: expectation.into(),
             observation: "a\u{1}#b".into(),
-            witness: String::new(),
-            controls: String::new(),
-            verdict,
-            evidence: String::new(),
+            ..Check::example(check, "container", verdict)
         }
     }
 

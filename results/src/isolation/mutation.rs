@@ -72,17 +72,7 @@ mod tests {
     use super::*;
 
     fn row(backend: &str, check: &str, verdict: CheckVerdict) -> Check {
-        Check {
-            check: check.into(),
-            claim: "ns-uts".into(),
-            backend: backend.into(),
-            expectation: "apart".into(),
-            observation: String::new(),
-            witness: String::new(),
-            controls: String::new(),
-            verdict,
-            evidence: String::new(),
-        }
+        Check::example(check, backend, verdict)
     }
 
     #[test]
