@@ -15,6 +15,7 @@ mod event;
 pub mod fake;
 mod footprint;
 pub mod image;
+mod lock;
 pub mod network;
 pub mod oci;
 mod pidfd;

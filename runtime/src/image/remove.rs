@@ -5,8 +5,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::FlockOperation;
-
 use super::Error;
 use super::digest::Digest;
 use super::store::{Listed, Removed, Store};
@@ -26,7 +24,7 @@ impl Store {
             return Ok(Removed::Name(reference.into()));
         }
         let lock = self.lock_of(&Digest::parse(&image.digest)?)?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !lock.try_take().map_err(Error::io("lock", &self.path("locks")))? {
             return Err(Error::InUse { digest: image.digest });
         }
         // Nobody can begin to use it while the store's lock is held.
@@ -48,7 +46,7 @@ impl Store {
         for hex in self.names_in("rootfs/sha256")?.into_iter().filter(|hex| !needed.contains(hex)) {
             let Some(chain) = Digest::from_hex(&hex) else { continue };
             let lock = self.lock_of(&chain)?;
-            if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if !lock.try_take().map_err(Error::io("lock", &self.path("locks")))? {
                 continue;
             }
             let (rootfs, temporary) = (self.rootfs(&chain), self.temporary());
@@ -86,7 +84,7 @@ impl Store {
 fn is_locked(store: &Store, hex: &str) -> Result<bool, Error> {
     let Some(digest) = Digest::from_hex(hex) else { return Ok(true) };
     let lock = store.lock_of(&digest)?;
-    Ok(rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err())
+    Ok(!lock.try_take().map_err(Error::io("lock", &store.path("locks")))?)
 }
 
 fn delete(path: &Path) -> Result<(), Error> {

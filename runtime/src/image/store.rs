@@ -11,20 +11,20 @@
 //! | `lock` | flock: shared while something is brought in, exclusive while something is removed |
 //! | `tmp/` | everything unfinished; moved to its name when complete |
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::discard::discard;
 use super::temporary::Temporary;
 use super::{Devices, Error, LayerInfo};
+use crate::lock::Lock;
 
 /// What an image may unpack to unless [`Store::with_limit_bytes`] says otherwise: 16 GiB.
 const LIMIT_BYTES: u64 = 16 << 30;
@@ -40,7 +40,7 @@ pub struct Store {
 /// Keeps an unpacked image from being removed. A clone shares it.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    _locks: Arc<[File; 2]>,
+    _locks: Arc<[Lock; 2]>,
 }
 
 /// An image in the store.
@@ -172,31 +172,29 @@ impl Store {
     }
 
     /// Taken while something is brought in: nothing is removed meanwhile.
-    pub(crate) fn lock_shared(&self) -> Result<File, Error> {
+    pub(crate) fn lock_shared(&self) -> Result<Lock, Error> {
         let lock = self.lock_file("lock")?;
-        rustix::fs::flock(&lock, FlockOperation::LockShared)
-            .map_err(Error::io("lock", &self.root.join("lock")))?;
+        lock.share().map_err(Error::io("lock", &self.root.join("lock")))?;
         Ok(lock)
     }
 
     /// Taken while something is removed: nothing is brought in meanwhile.
-    pub(crate) fn lock_exclusive(&self) -> Result<File, Error> {
+    pub(crate) fn lock_exclusive(&self) -> Result<Lock, Error> {
         let lock = self.lock_file("lock")?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)
-            .map_err(Error::io("lock", &self.root.join("lock")))?;
+        lock.take().map_err(Error::io("lock", &self.root.join("lock")))?;
         Ok(lock)
     }
 
     /// The lock of an image or of one unpacked stack of layers, not yet taken.
-    pub(crate) fn lock_of(&self, digest: &Digest) -> Result<File, Error> {
+    pub(crate) fn lock_of(&self, digest: &Digest) -> Result<Lock, Error> {
         self.lock_file(&format!("locks/{}", digest.hex()))
     }
 
     /// A lease of an image, from the lock of its stack of layers, taken shared. The store's shared
     /// lock must be held.
-    pub(crate) fn lease(&self, image: &Digest, stack: File) -> Result<Lease, Error> {
+    pub(crate) fn lease(&self, image: &Digest, stack: Lock) -> Result<Lease, Error> {
         let own = self.lock_of(image)?;
-        rustix::fs::flock(&own, FlockOperation::LockShared).map_err(Error::io("lock", &self.root))?;
+        own.share().map_err(Error::io("lock", &self.root))?;
         Ok(Lease { _locks: Arc::new([own, stack]) })
     }
 
@@ -244,9 +242,9 @@ impl Store {
         self.record(&Listed { names: vec![name.into()], ..image })
     }
 
-    fn lock_names(&self) -> Result<File, Error> {
+    fn lock_names(&self) -> Result<Lock, Error> {
         let lock = self.lock_file("names")?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(Error::io("lock", &self.root))?;
+        lock.take().map_err(Error::io("lock", &self.root))?;
         Ok(lock)
     }
 
@@ -275,15 +273,15 @@ impl Store {
         Temporary::at(self.root.join("tmp").join(name))
     }
 
-    fn lock_file(&self, name: &str) -> Result<File, Error> {
+    fn lock_file(&self, name: &str) -> Result<Lock, Error> {
         let path = self.root.join(name);
         let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        opened.map_err(Error::io("open lock", &path))
+        opened.map(Lock::of).map_err(Error::io("open lock", &path))
     }
 
-    fn try_lock_alone(&self) -> Result<Option<File>, Error> {
+    fn try_lock_alone(&self) -> Result<Option<Lock>, Error> {
         let lock = self.lock_file("lock")?;
-        Ok(rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock))
+        Ok(lock.try_take().is_ok_and(|is_taken| is_taken).then_some(lock))
     }
 
     /// Removes what killed processes left; nobody else is bringing anything in.

@@ -10,21 +10,20 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
 use super::digest::Digest;
 use super::layer::Layer;
 use super::store::{Listed, Store};
 use super::temporary::Temporary;
 use super::tree::Tree;
 use super::{Error, adopt};
+use crate::lock::Lock;
 
 /// A stack being made, or made.
 struct Stack {
     /// Where it is now.
     root: PathBuf,
     /// What keeps it there.
-    lock: File,
+    lock: Lock,
     /// Until it has its final name: its folder, and that name.
     unfinished: Option<(Temporary, PathBuf)>,
 }
@@ -37,7 +36,7 @@ struct Stack {
 ///
 /// # Errors
 /// A layer that is refused, or what the system said; nothing is left under the final name then.
-pub(crate) fn unpack(store: &Store, image: &Listed) -> Result<(PathBuf, File), Error> {
+pub(crate) fn unpack(store: &Store, image: &Listed) -> Result<(PathBuf, Lock), Error> {
     let chains = image.chains()?;
     let (mut stacks, mut done) = (Vec::new(), 0);
     for position in (0..chains.len()).rev() {
@@ -49,7 +48,7 @@ pub(crate) fn unpack(store: &Store, image: &Listed) -> Result<(PathBuf, File), E
     for (position, chain) in chains.iter().enumerate().skip(done) {
         let lock = store.lock_of(chain)?;
         let rootfs = store.rootfs(chain);
-        lock_as(&lock, FlockOperation::LockExclusive, &rootfs)?;
+        lock.take().map_err(Error::io("lock", &rootfs))?;
         // Another process may have made it while this one waited.
         if rootfs.exists() {
             stacks.push(Stack { root: rootfs, lock, unfinished: None });
@@ -62,18 +61,14 @@ pub(crate) fn unpack(store: &Store, image: &Listed) -> Result<(PathBuf, File), E
     }
     finish(&mut stacks)?;
     let last = stacks.pop().ok_or_else(|| Error::malformed(&image.digest, "has no layers"))?;
-    lock_as(&last.lock, FlockOperation::LockShared, &last.root)?;
+    last.lock.share().map_err(Error::io("lock", &last.root))?;
     Ok((last.root, last.lock))
 }
 
 fn finished(store: &Store, chain: &Digest) -> Result<Option<Stack>, Error> {
     let (lock, root) = (store.lock_of(chain)?, store.rootfs(chain));
-    lock_as(&lock, FlockOperation::LockShared, &root)?;
+    lock.share().map_err(Error::io("lock", &root))?;
     Ok(root.exists().then_some(Stack { root, lock, unfinished: None }))
-}
-
-fn lock_as(lock: &File, operation: FlockOperation, path: &Path) -> Result<(), Error> {
-    rustix::fs::flock(lock, operation).map_err(Error::io("lock", path))
 }
 
 /// Gives the stacks their names, when everything is on disk, also after a power failure.

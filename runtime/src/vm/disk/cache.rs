@@ -4,9 +4,8 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::Error;
+use crate::lock::Lock;
 
 /// The folder for disks below `cache_dir`, made where it is missing.
 pub(super) fn folder(cache_dir: &Path) -> Result<PathBuf, Error> {
@@ -19,12 +18,12 @@ pub(super) fn folder(cache_dir: &Path) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-/// Waits for the lock of what is made there; held as long as the file is open.
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
+/// Waits for the lock of what is made there; held until it is dropped.
+pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
     let file = File::options().write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(Error::system(format!("open {}", path.display())))?;
-    flock(&file, FlockOperation::LockExclusive).map_err(Error::system(format!("lock {}", path.display())))?;
-    Ok(file)
+    let lock = Lock::of(file.map_err(Error::system(format!("open {}", path.display())))?);
+    lock.take().map_err(Error::system(format!("lock {}", path.display())))?;
+    Ok(lock)
 }
 
 /// A folder for what is between, removed with what is in it.

@@ -12,8 +12,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::build::{self, COMMAND_LINE};
 use super::cache::{self, Scratch, lock};
 use super::drivers;
@@ -23,6 +21,7 @@ use super::loader::{self, Entry};
 use super::partition::{self, ROOT_BEGIN_BYTES};
 use super::tool::{QEMU_IMG, word};
 use crate::Error;
+use crate::lock::Lock;
 use crate::vm::options::Outside;
 
 /// Drivers a disk installed on `kvm-virtio` needs before its root is there.
@@ -124,7 +123,7 @@ pub struct Installed {
     made: BTreeMap<(Version, DiskFormat), Converted>,
     folder: Scratch,
     lock_path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Installed {
@@ -259,7 +258,7 @@ fn sweep(folder: &Path) {
             continue;
         }
         let Ok(file) = File::open(&path) else { continue };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if Lock::of(file).try_take().is_ok_and(|is_nobodys| is_nobodys) {
             let _ = std::fs::remove_dir_all(path.with_extension("making"));
             let _ = std::fs::remove_file(&path);
         }

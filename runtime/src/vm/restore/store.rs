@@ -13,7 +13,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,6 +21,7 @@ use super::super::file;
 use super::super::hypervisor::Hypervisor;
 use super::template::{self, Given, Saved, Shape, Template};
 use crate::Error;
+use crate::lock::Lock;
 
 /// Folder of all templates below the cache.
 pub(super) const FOLDER: &str = "templates";
@@ -128,7 +128,7 @@ fn key(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) -> Result<Stri
     Ok(format!("{:x}", Sha256::digest(inputs.to_string())))
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+fn lock(folder: &Path) -> Result<Lock, Error> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -142,9 +142,9 @@ fn lock(folder: &Path) -> Result<File, Error> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&path);
-    let file = opened.map_err(Error::system(format!("open {}", path.display())))?;
-    flock(&file, FlockOperation::LockExclusive).map_err(Error::system(format!("lock {}", path.display())))?;
-    Ok(file)
+    let lock = Lock::of(opened.map_err(Error::system(format!("open {}", path.display())))?);
+    lock.take().map_err(Error::system(format!("lock {}", path.display())))?;
+    Ok(lock)
 }
 
 /// What the cache has under `key`; `None` where it has nothing. The inner error says why it is refused.
