@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 pub struct Bundle {
     place: tempfile::TempDir,
     pub id: String,
+    commands: AtomicU32,
 }
 
 impl Bundle {
@@ -45,7 +46,7 @@ impl Bundle {
         done; true"#;
         assert!(Command::new("/bin/sh").args(["-c", script]).arg(&rootfs).status().unwrap().success());
         let id = format!("bench-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let bundle = Bundle { place, id };
+        let bundle = Bundle { place, id, commands: AtomicU32::new(0) };
         bundle.configure(|_| {});
         Some(bundle)
     }
@@ -89,14 +90,17 @@ impl Bundle {
     }
 
     /// Runs it; `ID` among the words stands for the container's name. Output goes to files: a
-    /// container that keeps a pipe open would keep the test waiting.
+    /// container that keeps a pipe open would keep the test waiting. Each time to others, since a
+    /// container that was left running goes on writing to those it began with.
     pub fn oci(&self, words: &str) -> Said {
         let words = words.replace("ID", &self.id);
-        let (out, err) = (self.file("out"), self.file("err"));
+        let count = self.commands.fetch_add(1, Ordering::Relaxed);
+        let (out, err) = (format!("out{count}"), format!("err{count}"));
         let mut command = self.command(&words);
-        command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
+        command.stdout(std::fs::File::create(self.file(&out)).unwrap());
+        command.stderr(std::fs::File::create(self.file(&err)).unwrap());
         let status = command.status().unwrap();
-        let said = Said { code: status.code(), out: self.read("out"), err: self.read("err") };
+        let said = Said { code: status.code(), out: self.read(&out), err: self.read(&err) };
         assert!(!said.err.contains("panicked"), "{said:?}");
         said
     }
