@@ -35,15 +35,16 @@ pub fn serve(channel: Arc<Channel>, inherited: bool, has_address: bool) -> Resul
     };
     let port =
         listener.local_addr().map_err(|error| format!("cannot read the listener's address: {error}"))?.port();
-    channel.send(&Message::Listening { port });
     std::thread::Builder::new()
         .spawn(move || {
             for connection in listener.incoming().flatten() {
                 let _ = answer(connection);
             }
         })
-        .map(drop)
-        .map_err(|error| format!("cannot start a thread: {error}"))
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+    // Not before there is somebody to answer: who asks would be told of a reset, and not of its cause.
+    channel.send(&Message::Listening { port });
+    Ok(())
 }
 
 fn answer(mut connection: TcpStream) -> std::io::Result<()> {
