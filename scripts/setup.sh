@@ -144,7 +144,8 @@ setup_portable_system() { make_system portable-system general; }
 # make_system NAME [general]: made as root, for its files belong to several users.
 make_system() {
     local cache="${XDG_CACHE_HOME:-$HOME/.cache}/bench/$1" kernel general components work
-    [ ! -e "$cache/rootfs/usr/bin/redis-server" ] || [ ! -e "$cache/rootfs/usr/sbin/nginx" ] || return 0
+    # One made before nginx, or the bus, was asked for is made again.
+    [ ! -e "$cache/rootfs/usr/sbin/nginx" ] || [ ! -e "$cache/rootfs/usr/bin/dbus-daemon" ] || return 0
     [ "$(id -u)" = 0 ] || return 1
     install_packages mmdebstrap=mmdebstrap
     case $(. /etc/os-release && echo "$ID") in
@@ -157,9 +158,10 @@ make_system() {
     # Beside its final place, so that a rename makes it whole or not at all.
     work=$(mktemp -d "$cache/.make.XXXXXX")
     say "making $1 for complete virtual machines"
+    # dbus: without it nothing listens to the power button (systemd-logind.service(8)).
     # Reachable from outside: Debian's own configuration listens on loopback only.
     if mmdebstrap --quiet --variant=minbase --components="$components" \
-        --include="systemd-sysv,udev,initramfs-tools,$kernel,redis-server,nginx-light" \
+        --include="systemd-sysv,dbus,udev,initramfs-tools,$kernel,redis-server,nginx-light" \
         --customize-hook='sed -i "s/^bind .*/bind 0.0.0.0/; s/^protected-mode yes/protected-mode no/" "$1/etc/redis/redis.conf"' \
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/rootfs" >&2 && rm -rf "$cache/rootfs" && mv "$work/rootfs" "$cache/rootfs"
     then rm -rf "$work"; else rm -rf "$work"; return 1; fi

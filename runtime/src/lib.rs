@@ -18,6 +18,8 @@ pub mod image;
 mod lock;
 pub mod network;
 pub mod oci;
+#[cfg(test)]
+mod patience;
 mod pidfd;
 pub mod process;
 mod program;

@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn next(receiver: &mut UnboundedReceiver<crate::Stamped>) -> Event {
-        receiver.blocking_recv().expect("an event").event
+        crate::patience::next(receiver).expect("an event").event
     }
 
     #[test]

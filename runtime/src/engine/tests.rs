@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::image::Image;
+use crate::patience::{PATIENCE, http, next};
 use crate::watch::Watch;
 use crate::{
     Event, EventSink, Exit, Instance, InstanceName, LaunchSpec, Limits, Prepared, RunContext, Stamped,
@@ -55,7 +56,7 @@ impl Stand {
 fn until<T>(events: &mut UnboundedReceiver<Stamped>, mut wanted: impl FnMut(&Stamped) -> Option<T>) -> T {
     let mut seen = Vec::new();
     loop {
-        let Some(stamped) = events.blocking_recv() else { panic!("no more events after {seen:?}") };
+        let Some(stamped) = next(events) else { panic!("no more events after {seen:?}") };
         if let Some(found) = wanted(&stamped) {
             return found;
         }
@@ -80,11 +81,8 @@ fn starts_serves_and_leaves_nothing(test: &str, backend: &dyn Backend) {
         Event::Listening(port) => Some(port),
         _ => None,
     });
-    let mut connection =
-        std::net::TcpStream::connect(instance.service(port).expect("reachable")).expect("connected");
-    std::io::Write::write_all(&mut connection, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").expect("asked");
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut connection, &mut answer).expect("answered");
+    let address = instance.service(port).expect("reachable");
+    let answer = http(std::net::TcpStream::connect_timeout(&address, PATIENCE));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     instance.stop().expect("stopped, and nothing left");
 }

@@ -7,6 +7,7 @@ use guest::Plan;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
+use crate::patience::{PATIENCE, http, next};
 use crate::{InstanceName, Stamped};
 
 /// A run with one runtime; what is left of it at its end fails the test.
@@ -83,7 +84,7 @@ impl Drop for Stand {
 fn until<T>(events: &mut UnboundedReceiver<Stamped>, mut wanted: impl FnMut(&Stamped) -> Option<T>) -> T {
     let mut seen = Vec::new();
     loop {
-        let Some(stamped) = events.blocking_recv() else { panic!("no more events after {seen:?}") };
+        let Some(stamped) = next(events) else { panic!("no more events after {seen:?}") };
         if let Some(found) = wanted(&stamped) {
             return found;
         }
@@ -119,10 +120,7 @@ fn http_is_served(name: &str) {
         _ => None,
     });
     let address = instance.service(port).expect("reachable");
-    let mut connection = std::net::TcpStream::connect(address).expect("connected");
-    std::io::Write::write_all(&mut connection, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").expect("asked");
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut connection, &mut answer).expect("answered");
+    let answer = http(std::net::TcpStream::connect_timeout(&address, PATIENCE));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     instance.stop().expect("stopped, and nothing left");
 }

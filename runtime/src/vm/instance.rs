@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::monitor::{Monitor, Told};
 use super::saving;
@@ -20,8 +20,6 @@ use crate::{Error, Exit, Footprint, Instance, Saved};
 
 /// How long a killed QEMU may take to give back its memory.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a guest has to end before its power button is pressed again.
-const PRESS_AGAIN: Duration = Duration::from_secs(5);
 
 /// What cannot be saved here, and what can.
 const SAVABLE: &str = "only machines of vm:direct without network are saved with all they are";
@@ -275,20 +273,12 @@ impl Instance for Vm {
     }
 
     fn shut_down(&mut self, patience: Duration) -> Result<Exit, Error> {
-        let until = Instant::now() + patience;
-        // A guest that does not listen to its power button, or has none, is ended below. Pressed
-        // before the guest's system listens, the button is not heard, so it is pressed again.
-        while !self.ended && Instant::now() < until {
-            let pressed = self.monitor.execute(qapi::qmp::system_powerdown {}).is_ok();
-            let left = until.saturating_duration_since(Instant::now());
-            if crate::pidfd::await_end(self.pidfd.as_fd(), PRESS_AGAIN.min(left)).is_ok() {
-                let exit = crate::pidfd::exit(self.pidfd.as_fd());
-                self.stop()?;
-                return Ok(exit.unwrap_or(Exit::Code(0)));
-            }
-            if !pressed {
-                break;
-            }
+        // A guest that does not listen to its power button, or has none, is ended below.
+        let asked = !self.ended && self.monitor.execute(qapi::qmp::system_powerdown {}).is_ok();
+        if asked && crate::pidfd::await_end(self.pidfd.as_fd(), patience).is_ok() {
+            let exit = crate::pidfd::exit(self.pidfd.as_fd());
+            self.stop()?;
+            return Ok(exit.unwrap_or(Exit::Code(0)));
         }
         self.stop()
     }

@@ -8,6 +8,7 @@ use super::trial::{Trial, system, with_kernel};
 use super::{Accel, DirectBackend, Machine, RestoreBackend};
 use crate::container::ContainerBackend;
 use crate::network::Kind;
+use crate::patience::next;
 use crate::watch::Question;
 use crate::{Backend, Event, EventSink, InstanceName, LaunchSpec, Limits, Workload};
 
@@ -50,11 +51,7 @@ fn services_of_one_image_answer_at_one_bridge_wherever_they_run() {
             let sink = EventSink::new(InstanceName { storm: 0, index }, sender);
             let question = Question { address, protocol, namespace: None };
             trial.context.watch.ask(&question, sink).expect("asked");
-            assert_eq!(
-                served.blocking_recv().map(|stamped| stamped.event),
-                Some(Event::Serving),
-                "{address}"
-            );
+            assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving), "{address}");
             addresses.push(address);
             living.push(started);
         }

@@ -1,9 +1,9 @@
 //! What tests of machines share: a run that leaves nothing behind.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use tokio::sync::mpsc::error::TryRecvError;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::options::{Machine, Options};
@@ -11,11 +11,9 @@ use super::{Accel, kernel, qemu};
 use crate::cgroup::{Hierarchies, TOP};
 use crate::image::Image;
 use crate::network::{Kind, Network};
+use crate::patience::{PATIENCE, next_by};
 use crate::watch::Watch;
 use crate::{Error, Event, EventSink, Instance, InstanceName, LaunchSpec, Prepared, RunContext, Stamped};
-
-/// How long a test waits for an event: machines share few processors with other tests.
-const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A run of its own for one test. Dropping it removes its cgroups and files.
 pub(super) struct Trial {
@@ -74,16 +72,10 @@ pub(super) struct Started {
 impl Started {
     /// Waits until it tells what is `wanted`, its end or a failure otherwise being a failed test.
     pub(super) fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Stamped {
-        let deadline_ns = crate::clock::now_ns() + TIMEOUT.as_nanos() as u64;
+        let until = Instant::now() + PATIENCE;
         loop {
-            let stamped = match self.events.try_recv() {
-                Ok(stamped) => stamped,
-                Err(TryRecvError::Empty) if crate::clock::now_ns() < deadline_ns => {
-                    std::thread::sleep(Duration::from_millis(1));
-                    continue;
-                }
-                Err(error) => panic!("{error}; before: {:?}", self.seen),
-            };
+            let stamped = next_by(&mut self.events, until);
+            let stamped = stamped.unwrap_or_else(|error| panic!("{error}; before: {:?}", self.seen));
             self.seen.push(stamped.clone());
             if wanted(&stamped.event) {
                 return stamped;
@@ -116,10 +108,10 @@ pub(crate) fn system() -> Option<Image> {
         eprintln!("skipped: no system in {} (scripts/setup.sh makes it)", rootfs.display());
         return None;
     }
-    let kernels = std::fs::read_dir(rootfs.join("boot")).ok()?.flatten();
-    let digest = kernels.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>();
+    // What is installed says which system it is: one made again with more is another image.
+    let installed = std::fs::read(rootfs.join("var/lib/dpkg/status")).ok()?;
     Some(Image {
-        digest: format!("test-system with nginx {digest:?}"),
+        digest: format!("test-system {:x}", Sha256::digest(installed)),
         rootfs: Some(rootfs),
         ..Image::builtin()
     })

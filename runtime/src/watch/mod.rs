@@ -235,6 +235,7 @@ fn become_realtime() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patience::next;
     use crate::{Event, InstanceName, Stamped};
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
@@ -255,8 +256,8 @@ mod tests {
         let message = guest::Message::Ready { clock_ns: Some(before) };
         inside.write_all(b"noise\n").expect("written");
         inside.write_all(&message.encode()).expect("written");
-        assert_eq!(received.blocking_recv().map(|stamped| stamped.event), Some(Event::Log("noise".into())));
-        let ready = received.blocking_recv().expect("ready");
+        assert_eq!(next(&mut received).map(|stamped| stamped.event), Some(Event::Log("noise".into())));
+        let ready = next(&mut received).expect("ready");
         assert_eq!(ready.event, Event::Ready);
         assert_eq!(ready.stamping_delay_ns, Some(ready.at_ns - before));
         assert!(ready.at_ns >= before && ready.at_ns <= now_ns());
@@ -271,9 +272,9 @@ mod tests {
         watch.add(Source::Listener(listener.into()), events).expect("added");
         let mut guest = UnixStream::connect(folder.path().join("a")).expect("connected");
         guest.write_all(&guest::Message::Ready { clock_ns: None }.encode()).expect("written");
-        assert_eq!(received.blocking_recv().map(|stamped| stamped.event), Some(Event::Ready));
+        assert_eq!(next(&mut received).map(|stamped| stamped.event), Some(Event::Ready));
         drop(guest);
-        assert_eq!(received.blocking_recv(), None, "its sink is dropped with it");
+        assert_eq!(next(&mut received), None, "its sink is dropped with it");
         assert!(UnixStream::connect(folder.path().join("a")).is_err(), "nobody listens any more");
     }
 
@@ -295,10 +296,10 @@ mod tests {
             watch.add(Source::Channel(outside.into()), events.clone()).expect("added");
             watch.add(Source::Exit(pidfd), events).expect("added");
             assert_eq!(
-                received.blocking_recv().map(|stamped| stamped.event),
+                next(&mut received).map(|stamped| stamped.event),
                 Some(Event::Log("last words".into()))
             );
-            let exit = received.blocking_recv().map(|stamped| stamped.event);
+            let exit = next(&mut received).map(|stamped| stamped.event);
             assert_eq!(exit, Some(Event::Exited(crate::Exit::Code(3))));
         }
     }
@@ -316,10 +317,10 @@ mod tests {
         });
         let (events, mut received) = sink();
         watch.request(address, events.clone()).expect("asked");
-        assert_eq!(received.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+        assert_eq!(next(&mut received).map(|stamped| stamped.event), Some(Event::Serving));
         server.join().expect("server");
         watch.request(address, events).expect("asked");
-        let refused = received.blocking_recv().map(|stamped| stamped.event);
+        let refused = next(&mut received).map(|stamped| stamped.event);
         assert!(matches!(&refused, Some(Event::Failed(error)) if error.contains("refused")), "{refused:?}");
     }
 
@@ -336,7 +337,7 @@ mod tests {
         }
         drop(inside);
         let (mut bytes, mut notes) = (0, 0);
-        while let Some(stamped) = received.blocking_recv() {
+        while let Some(stamped) = next(&mut received) {
             match stamped.event {
                 Event::Log(text) if text.starts_with('x') => bytes += text.len(),
                 Event::Log(_) => notes += 1,

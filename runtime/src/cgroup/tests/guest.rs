@@ -7,6 +7,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
 use crate::image::Image;
+use crate::patience::next;
 use crate::vm::{Accel, DirectBackend, Machine, Options};
 use crate::watch::Watch;
 use crate::{Backend, Event, EventSink, InstanceName, LaunchSpec, RunContext};
@@ -97,7 +98,7 @@ fn v2_does_the_same_in_a_guest() {
     let mut vm = prepared.launch(&spec, EventSink::new(name, sender)).expect("launched");
     let mut said = Vec::new();
     let status = loop {
-        match events.blocking_recv().expect("an event").event {
+        match next(&mut events).expect("an event").event {
             Event::Log(line) => said.push(line),
             Event::CommandExited(status) => break status,
             Event::Failed(error) => panic!("{error}; before: {said:#?}"),

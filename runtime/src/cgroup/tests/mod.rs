@@ -103,8 +103,11 @@ impl Drop for RunFolder {
     }
 }
 
-/// Those that keep processors busy go one after the other.
-fn turn() -> std::sync::MutexGuard<'static, ()> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// Those that keep processors busy go one after the other, also where each test has a process of its own.
+fn turn() -> crate::lock::Lock {
+    let path = std::env::temp_dir().join("bench-test-turn");
+    let file = std::fs::File::options().write(true).create(true).truncate(false).open(path);
+    let lock = crate::lock::Lock::of(file.expect("opened"));
+    lock.take().expect("taken");
+    lock
 }

@@ -7,6 +7,7 @@ use crate::container::ContainerBackend;
 use crate::event::{Event, EventSink};
 use crate::image::Image;
 use crate::network::{Kind, Network};
+use crate::patience::next;
 use crate::watch::Watch;
 use crate::{Backend, Instance, LaunchSpec, RunContext, Workload};
 use crate::{Exit, InstanceName, Limits, Stamped};
@@ -55,7 +56,7 @@ fn launch_on(network: Kind, run: &str, workload: Workload, limits: Limits) -> Op
 impl Launched {
     fn until<T>(&mut self, mut wanted: impl FnMut(&Stamped) -> Option<T>) -> T {
         loop {
-            let stamped = self.events.blocking_recv().expect("an event");
+            let stamped = next(&mut self.events).expect("an event");
             if let Some(found) = wanted(&stamped) {
                 return found;
             }
@@ -174,7 +175,7 @@ fn it_serves_over_the_inherited_socket() {
         .watch
         .request(address, EventSink::new(InstanceName { storm: 0, index: 0 }, sender))
         .expect("asked");
-    assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn it_serves_at_an_address_of_its_own() {
     let (sender, mut served) = unbounded_channel();
     let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
     launched.watch.request(address, sink).expect("asked");
-    assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::container::RootlessBackend;
 use crate::image::Image;
+use crate::patience::next;
 use crate::watch::Watch;
 use crate::{
     Backend, Error, Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, Prepared, RunContext,
@@ -124,7 +125,7 @@ fn told(prepared: &dyn Prepared, script: &str) -> (Box<dyn Instance>, Vec<String
     let instance = instance.expect("launched");
     let mut lines = Vec::new();
     loop {
-        match events.blocking_recv().expect("an event").event {
+        match next(&mut events).expect("an event").event {
             Event::Log(line) => lines.push(line.split_whitespace().collect::<Vec<_>>().join(" ")),
             Event::CommandExited(status) => break assert_eq!(status, 0, "{lines:?}"),
             Event::Failed(error) => panic!("{error}"),

@@ -7,6 +7,7 @@ use super::super::trial::{Started, Trial, with_kernel};
 use super::super::{Accel, Machine};
 use super::*;
 use crate::network::Kind;
+use crate::patience::{PATIENCE, http, next};
 use crate::{Event, InstanceName, Task};
 
 fn boot(machine: Machine, workload: Workload) -> Option<(Trial, Started)> {
@@ -27,7 +28,7 @@ fn a_microvm_serves_pauses_and_goes_on() {
     let (sender, mut served) = unbounded_channel();
     let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
     trial.context.watch.request(address, sink).expect("asked");
-    assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving));
     vm.instance.pause().expect("paused");
     vm.instance.resume().expect("resumed");
     vm.until(|event| matches!(event, Event::Log(text) if text.contains("event RESUME")));
@@ -66,15 +67,12 @@ fn a_machine_is_met_on_the_bridge_like_a_container() {
     let (sender, mut served) = unbounded_channel();
     let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
     trial.context.watch.request(address, sink).expect("asked");
-    assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving));
     // And from where a container is.
     let bridge = trial.context.network.bridge().expect("made").expect("a bridge");
     let port = bridge.port().expect("a port");
     let inside = crate::network::tests::Inside::plugged(&port);
-    let mut stream = inside.run(|| std::net::TcpStream::connect(address)).expect("connected");
-    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").expect("asked");
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).expect("answered");
+    let answer = http(inside.run(|| std::net::TcpStream::connect_timeout(&address, PATIENCE)));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     vm.instance.stop().expect("stopped");
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use guest::{Plan, Protocol, Service};
-use tokio::sync::mpsc::{error::TryRecvError, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
+use crate::patience::{next, next_by};
 use crate::vm::disk::tests::{have_tools, hollow_system};
 use crate::vm::options::Accel;
 use crate::vm::trial::{Started, Trial, system};
@@ -25,18 +26,12 @@ fn launch(trial: &Trial, options: Options, image: &Image, workload: Workload) ->
 fn await_event<T>(started: &mut Started, wanted: impl Fn(&Event) -> Option<T>) -> T {
     let until = Instant::now() + DEADLINE;
     loop {
-        match started.events.try_recv() {
-            Ok(stamped) => {
-                let found = wanted(&stamped.event);
-                started.seen.push(stamped);
-                if let Some(found) = found {
-                    return found;
-                }
-            }
-            Err(TryRecvError::Empty) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(10))
-            }
-            Err(_) => panic!("it did not come; before: {:?}", started.seen),
+        let stamped = next_by(&mut started.events, until);
+        let stamped = stamped.unwrap_or_else(|error| panic!("{error}; before: {:?}", started.seen));
+        let found = wanted(&stamped.event);
+        started.seen.push(stamped);
+        if let Some(found) = found {
+            return found;
         }
     }
 }
@@ -127,10 +122,11 @@ fn a_complete_system_boots_from_firmware_to_a_service_that_answers() {
     let question = crate::watch::Question { address, protocol: Protocol::Redis, namespace: None };
     let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
     trial.context.watch.ask(&question, sink).expect("asked");
-    assert_eq!(answers.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    assert_eq!(next(&mut answers).map(|stamped| stamped.event), Some(Event::Serving));
     let few = 320 << 20;
     assert_eq!(vm.instance.set_memory(few, DEADLINE).ok(), Some(few));
-    vm.instance.stop().expect("stopped");
+    // By its power button, which systemd listens to; QEMU ends with the machine.
+    assert_eq!(vm.instance.shut_down(DEADLINE).expect("shut down"), crate::Exit::Code(0));
     let mut occupied = 0;
     while let Ok(stamped) = vm.events.try_recv() {
         if let Event::Measured("disk_occupied_bytes", bytes) = stamped.event {
@@ -162,7 +158,7 @@ fn a_complete_system_serves_http_on_the_bridge() {
     let (sender, mut answers) = unbounded_channel();
     let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
     trial.context.watch.request(address, sink).expect("asked");
-    assert_eq!(answers.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+    assert_eq!(next(&mut answers).map(|stamped| stamped.event), Some(Event::Serving));
     vm.instance.stop().expect("stopped");
 }
 

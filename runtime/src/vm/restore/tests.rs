@@ -6,6 +6,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::super::trial::{Started, Trial, with_kernel};
 use super::super::{Accel, Machine};
 use super::*;
+use crate::patience::next;
 use crate::{Event, InstanceName, Workload};
 
 fn prepare(trial: &Trial, machine: Machine) -> Option<Arc<dyn Prepared>> {
@@ -46,7 +47,7 @@ fn copies_serve_and_share_no_identity() {
         let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
         let address = copy.instance.service(80).expect("reachable");
         trial.context.watch.request(address, sink).expect("asked");
-        assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving));
+        assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving));
         let host_ns =
             identity::of("r", &InstanceName { storm: 0, index: 0 }, None, None).expect("now").realtime_ns;
         assert!(
@@ -147,7 +148,7 @@ fn copies_are_met_on_the_bridge() {
             .watch
             .request(address, EventSink::new(InstanceName { storm: 0, index: 0 }, sender))
             .expect("asked");
-        assert_eq!(served.blocking_recv().map(|stamped| stamped.event), Some(Event::Serving), "{address}");
+        assert_eq!(next(&mut served).map(|stamped| stamped.event), Some(Event::Serving), "{address}");
         addresses.push(address);
     }
     assert_ne!(addresses[0], addresses[1]);
