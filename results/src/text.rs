@@ -33,6 +33,9 @@ pub fn percent(share: f64) -> String {
 }
 
 fn three_digits(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
     let decimals = match value.abs() {
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,

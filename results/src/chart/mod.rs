@@ -89,8 +89,8 @@ const FAINT: RGBColor = RGBColor(0xcc, 0xcc, 0xcc);
 const GREY: RGBColor = RGBColor(0x99, 0x99, 0x99);
 
 /// Okabe & Ito's colours (*Color Universal Design*, 2008) without black and yellow, which vanish
-/// on one page or the other, and two of Tol's (*Colour Schemes*, SRON 2021, muted).
-const PALETTE: [RGBColor; 8] = [
+/// on one page or the other, and four of Tol's (*Colour Schemes*, SRON 2021, muted).
+const PALETTE: [RGBColor; 10] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -99,6 +99,8 @@ const PALETTE: [RGBColor; 8] = [
     RGBColor(0x56, 0xb4, 0xe9),
     RGBColor(0x99, 0x99, 0x33),
     RGBColor(0xaa, 0x44, 0x99),
+    RGBColor(0xdd, 0xcc, 0x77),
+    RGBColor(0x88, 0x22, 0x55),
 ];
 
 fn colour(index: usize) -> RGBColor {
