@@ -93,6 +93,10 @@ pub struct HistoryArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Exit with 10 where a newest run is beyond its fence on the bad side, with 12 where none has a fence
+    #[arg(long)]
+    pub strict: bool,
+
     /// Also write FORMAT to FILE, or to standard output (repeatable)
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub export: Vec<Export>,

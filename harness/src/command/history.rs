@@ -7,7 +7,7 @@ use results::history::{Series, history};
 use results::text::percent;
 
 use crate::command::compare::rules;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::judging::HistoryArgs;
 use crate::terminal::{self, BOLD, GREEN, RED, YELLOW, paint};
 use crate::{export, sides};
@@ -36,7 +36,19 @@ pub fn run(args: &HistoryArgs, out: &mut impl Write) -> Result<u8, Failure> {
         }
     }
     export::runs(&runs, &args.export, out)?;
-    Ok(0)
+    Ok(if args.strict { exit_code(&all) } else { 0 })
+}
+
+/// A newest run beyond its fence decides, also where others have no fence.
+fn exit_code(all: &[Series]) -> u8 {
+    let newest = || all.iter().filter_map(|series| series.points.last());
+    if newest().any(|point| point.odd() > 0) {
+        failure::REGRESSED
+    } else if newest().any(|point| point.fence.is_some()) {
+        0
+    } else {
+        failure::INCONCLUSIVE
+    }
 }
 
 fn print(series: &Series, out: &mut impl Write) -> Result<(), Failure> {
@@ -82,4 +94,26 @@ fn print(series: &Series, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "  newest, run {}: {}, {fence}", newest.run, show(newest.value))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use results::history::Point;
+
+    use super::*;
+
+    fn series(value: f64, fence: Option<(f64, f64)>) -> Series {
+        let point = Point { run: "r".into(), began_at: String::new(), value, fence, differs: Vec::new() };
+        let metric = Quantity::ReadyFromStarted;
+        Series { backend: "container".into(), metric, points: vec![point], changes: Vec::new() }
+    }
+
+    #[test]
+    fn slower_than_the_fence_fails_quicker_does_not_and_no_fence_tells_nothing() {
+        let (slow, quick) = (series(3.0, Some((1.0, 2.0))), series(0.5, Some((1.0, 2.0))));
+        let unfenced = series(9.0, None);
+        assert_eq!(exit_code(&[unfenced.clone(), slow]), failure::REGRESSED);
+        assert_eq!(exit_code(&[quick, unfenced.clone()]), 0);
+        assert_eq!(exit_code(&[unfenced]), failure::INCONCLUSIVE);
+    }
 }

@@ -120,6 +120,7 @@ fn the_same_twice_raises_no_alarm_and_proposes_floors_that_can_be_used() {
     let history = said(bench(home).args(["history", "."]));
     assert_eq!(history.code, Some(0), "{rules}{history:?}");
     assert!(history.out.contains("fewer than four comparable runs"), "{history:?}");
+    assert_eq!(said(bench(home).args(["history", ".", "--strict"])).code, Some(12));
     let json =
         said(bench(home).args(["history", ".", "--json", "--backend", "A", "--export", "otava=o.csv"]));
     let series: Value = serde_json::from_str(&json.out).unwrap();
