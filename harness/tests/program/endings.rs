@@ -13,8 +13,8 @@ use crate::{Said, bench, rows, said};
 /// Attempts in each storm below.
 const INSTANCES: usize = 40;
 
-/// Starts storms of two seconds each and waits until the rows of the first are there and the second
-/// is under way.
+/// Starts storms of two seconds each and waits until some have ended and another is at about a third:
+/// some of its attempts have been decided and most have not.
 fn in_mid_storm(folder: &Path) -> Child {
     let mut child = bench(folder)
         .args("run boot-storm --on fake:ready=5ms --storms 20 --warmup 0 --arrival rate=20/s".split(' '))
@@ -23,15 +23,20 @@ fn in_mid_storm(folder: &Path) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let attempts = folder.join("out/attempts.csv");
-    while !std::fs::read_to_string(&attempts).is_ok_and(|text| text.lines().count() > INSTANCES) {
-        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no rows appear");
-        std::thread::sleep(Duration::from_millis(20));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let rows = |name: &str| {
+        let text = std::fs::read_to_string(folder.join("out").join(name)).unwrap_or_default();
+        text.lines().count().saturating_sub(1)
+    };
+    loop {
+        let ended = rows("attempts.csv");
+        let of_this = rows("attempts-decided.csv").saturating_sub(ended);
+        if ended >= INSTANCES && (INSTANCES / 10..INSTANCES / 3).contains(&of_this) {
+            return child;
+        }
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no storm is under way");
+        std::thread::sleep(Duration::from_millis(5));
     }
-    // Settling between storms takes up to half a second on a quiet host.
-    std::thread::sleep(Duration::from_millis(1200));
-    child
 }
 
 fn signal(child: &Child, signal: Signal) {

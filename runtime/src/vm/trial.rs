@@ -1,6 +1,7 @@
 //! What tests of machines share: a run that leaves nothing behind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -22,14 +23,16 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// `name` is unique among the tests.
     pub(super) fn new(name: &str) -> Trial {
         Trial::with_network(name, Kind::default())
     }
 
     pub(super) fn with_network(name: &str, network: Kind) -> Trial {
         let folder = tempfile::tempdir().expect("folder");
-        let run_id = format!("{name}-{}", std::process::id());
+        // Two tests may run at once, also with the same name.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let run_id = format!("{name}-{}-{count}", std::process::id());
         let context = RunContext {
             network: Arc::new(Network::new(network, &run_id)),
             run_id,
