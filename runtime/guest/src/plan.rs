@@ -60,6 +60,17 @@ pub enum Workload {
     Task(Task),
 }
 
+impl Workload {
+    /// How it is asked; `None` where it answers nothing.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Workload::Http => Some(Protocol::Http),
+            Workload::Service { service, .. } => Some(service.protocol),
+            _ => None,
+        }
+    }
+}
+
 /// A network service of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Service {
@@ -85,6 +96,22 @@ impl Protocol {
         match self {
             Protocol::Http => 80,
             Protocol::Redis => 6379,
+        }
+    }
+
+    /// What asks for it.
+    pub fn question(self) -> &'static [u8] {
+        match self {
+            Protocol::Http => b"GET / HTTP/1.1\r\nhost: instance\r\nconnection: close\r\n\r\n",
+            Protocol::Redis => b"PING\r\n",
+        }
+    }
+
+    /// How the answer of a service that works begins.
+    pub fn good_answer(self) -> &'static [u8] {
+        match self {
+            Protocol::Http => b"HTTP/1.1 200",
+            Protocol::Redis => b"+PONG\r\n",
         }
     }
 

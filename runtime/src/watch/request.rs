@@ -20,14 +20,6 @@ pub struct Question {
     pub namespace: Option<OwnedFd>,
 }
 
-/// What is sent, and how the answer of a working service begins.
-fn dialogue(protocol: Protocol) -> (&'static [u8], &'static [u8]) {
-    match protocol {
-        Protocol::Http => (b"GET / HTTP/1.1\r\nhost: instance\r\nconnection: close\r\n\r\n", b"HTTP/1.1 200"),
-        Protocol::Redis => (b"PING\r\n", b"+PONG\r\n"),
-    }
-}
-
 /// One connection with one request.
 pub(super) struct Request {
     stream: TcpStream,
@@ -49,7 +41,7 @@ impl Request {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
-        let (question, good) = dialogue(question.protocol);
+        let (question, good) = (question.protocol.question(), question.protocol.good_answer());
         let stream = socket.into();
         Ok(Request { stream, address, question, good, sent: false, answered_ns: None, answer: Vec::new() })
     }

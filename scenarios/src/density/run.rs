@@ -145,9 +145,10 @@ impl Repetition<'_> {
         merging: Option<&ksm::Merging>,
         backend: &str,
     ) -> Result<(), Error> {
-        if self.plan.requests > 0 && self.plan.launch.parsed_workload()? == Workload::Http {
+        let protocol = self.plan.launch.parsed_workload()?.protocol();
+        if let Some(protocol) = protocol.filter(|_| self.plan.requests > 0) {
             let addresses: Vec<_> = self.storms.iter().flat_map(Storm::addresses).collect();
-            let failed = client::ask_each(&addresses, self.plan.requests);
+            let failed = client::ask_each(&addresses, protocol, self.plan.requests);
             if failed > 0 {
                 trial.warn(format!(
                     "{backend}: {failed} of {} requests were not answered",

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use guest::Protocol;
 use runtime::clock::now_ns;
 
 use crate::client;
@@ -59,7 +60,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Asks `rate_per_s` times a second, the places in turn.
-    pub(super) fn start(registry: &Registry, places: u32, rate_per_s: f64) -> Load {
+    pub(super) fn start(registry: &Registry, places: u32, protocol: Protocol, rate_per_s: f64) -> Load {
         let ends = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let asked = Arc::new(AtomicU64::new(0));
@@ -74,7 +75,8 @@ impl Load {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((due_ns, place)) = next else { return };
                     // Nobody there, a refusal and a time-out are all the same to who asked: no answer.
-                    let answered = registry.get(place).is_some_and(|address| client::ask(address).is_ok());
+                    let answered =
+                        registry.get(place).is_some_and(|address| client::ask(address, protocol).is_ok());
                     let request = Request { due_ns, answered_ns: answered.then(now_ns) };
                     requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
                 }
@@ -139,7 +141,7 @@ mod tests {
         });
         let registry = Registry::new(2);
         registry.set(0, Some(address));
-        let load = Load::start(&registry, 2, 200.0);
+        let load = Load::start(&registry, 2, Protocol::Http, 200.0);
         sleep_until_ns(now_ns() + 200_000_000);
         registry.set(1, Some(address));
         let served_ns = now_ns();

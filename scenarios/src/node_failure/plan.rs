@@ -1,6 +1,6 @@
 //! What a drill is asked to do.
 
-use guest::Workload;
+use guest::Protocol;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, HostSize, Launch};
@@ -97,11 +97,21 @@ impl Plan {
         if !(0.0..=600.0).contains(&self.calm_s) {
             return bad("calm_s", format!("{} is not within 0 to 600", self.calm_s));
         }
-        if self.launch.parsed_workload()? != Workload::Http {
-            let problem = format!("{:?} answers no requests; a drill needs http", self.launch.workload);
-            return bad("workload", problem);
-        }
-        Ok(())
+        self.protocol().map(drop)
+    }
+
+    /// How the instances are asked.
+    ///
+    /// # Errors
+    /// A workload that answers nothing.
+    pub(super) fn protocol(&self) -> Result<Protocol, Error> {
+        self.launch.parsed_workload()?.protocol().ok_or_else(|| Error::Plan {
+            key: "workload",
+            problem: format!(
+                "{:?} answers no requests; a drill needs http or service=KIND",
+                self.launch.workload
+            ),
+        })
     }
 
     /// What each backend is asked to do.

@@ -82,7 +82,7 @@ impl OneDrill<'_> {
             }
             return self.dismiss(trial, serving, &name).await;
         }
-        let load = Load::start(&self.registry, self.plan.instances, self.plan.rate);
+        let load = Load::start(&self.registry, self.plan.instances, self.plan.protocol()?, self.plan.rate);
         self.wait(trial).await;
         trial.sampler.begin(self.after, &name);
         let failed_at_ns = now_ns();

@@ -423,9 +423,7 @@ impl Storm {
 fn question(instance: &dyn Instance, port: u16, workload: &Workload) -> Result<Question, String> {
     let address = instance.service(port).ok_or("it cannot be reached from this host")?;
     let namespace = instance.network_namespace().map_err(|error| error.to_string())?;
-    let protocol = match workload {
-        Workload::Service { service, .. } => service.protocol,
-        _ => Protocol::Http,
-    };
+    // What says that it listens without being a service answers as the smallest one does.
+    let protocol = workload.protocol().unwrap_or(Protocol::Http);
     Ok(Question { address, protocol, namespace })
 }
