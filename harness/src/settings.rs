@@ -81,6 +81,10 @@ pub struct Settings {
     #[arg(long, env = "BENCH_MECHANISMS", value_name = "M,…", value_delimiter = ',')]
     pub mechanisms: Option<Vec<String>>,
 
+    /// prioritize: ask the same of a container in a VM, under these versions of cgroups
+    #[arg(long, env = "BENCH_INSIDE", value_name = "v1|v2,…", value_delimiter = ',')]
+    pub inside: Option<Vec<String>>,
+
     /// density: steps of growth
     #[arg(long, env = "BENCH_STEPS", value_name = "K")]
     pub steps: Option<u32>,
@@ -88,6 +92,10 @@ pub struct Settings {
     /// density: requests each instance answers before it is looked at again
     #[arg(long, env = "BENCH_REQUESTS", value_name = "N")]
     pub requests: Option<u32>,
+
+    /// density: bytes that machines with a balloon are left with once they have grown
+    #[arg(long, env = "BENCH_BALLOON_BYTES", value_name = "BYTES")]
+    pub balloon_bytes: Option<u64>,
 
     /// density: share of the host's memory that is kept free whatever is asked
     #[arg(long, env = "BENCH_RESERVE", value_name = "SHARE")]
@@ -260,8 +268,10 @@ impl Settings {
             until: self.until.or(other.until),
             most: self.most.or(other.most),
             mechanisms: self.mechanisms.or(other.mechanisms),
+            inside: self.inside.or(other.inside),
             steps: self.steps.or(other.steps),
             requests: self.requests.or(other.requests),
+            balloon_bytes: self.balloon_bytes.or(other.balloon_bytes),
             reserve: self.reserve.or(other.reserve),
             ksm: self.ksm.or(other.ksm),
             allow: self.allow.or(other.allow),

@@ -86,6 +86,7 @@ mod tests {
             slopes_bytes: BTreeMap::from([(Method::Available, estimate)]),
             repetition_slopes_bytes: BTreeMap::new(),
             work_adds_bytes: BTreeMap::new(),
+            balloon_frees_bytes: BTreeMap::new(),
             merging_frees_bytes: BTreeMap::new(),
         }
     }

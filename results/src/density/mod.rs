@@ -1,5 +1,6 @@
 //! What one more instance costs, by every accounting method.
 
+mod change;
 mod fit;
 mod method;
 
@@ -8,9 +9,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use change::{change_heads, change_rows};
 pub use fit::{Line, line};
 pub use method::Method;
 
+use self::change::Changes;
 use crate::folder::LoadedRun;
 use crate::record::{MemoryState, MemoryStep};
 use crate::statistics::{Estimate, mean};
@@ -32,6 +35,9 @@ pub struct BackendDensity {
     pub repetition_slopes_bytes: BTreeMap<Method, Vec<f64>>,
     /// Bytes per instance that work adds to idle, at the last step; by method.
     pub work_adds_bytes: BTreeMap<Method, Estimate>,
+    /// Bytes per instance that balloons give back, at the last step; by method.
+    #[serde(default)]
+    pub balloon_frees_bytes: BTreeMap<Method, Estimate>,
     /// Bytes per instance that merging gives back, at the last step; by method.
     pub merging_frees_bytes: BTreeMap<Method, Estimate>,
 }
@@ -51,19 +57,13 @@ fn backend(run: &LoadedRun, name: &str) -> BackendDensity {
         }
     }
     let mut slopes: BTreeMap<Method, Vec<f64>> = BTreeMap::new();
-    let (mut worked, mut merged) = (BTreeMap::new(), BTreeMap::new());
+    let mut changes = Changes::default();
     for steps in repetitions.values() {
         for method in Method::ALL {
             if let Some(line) = line(&points(steps, method)) {
                 slopes.entry(method).or_default().push(line.slope);
             }
-            change(steps, method, MemoryState::Idle, MemoryState::Worked, &mut worked);
-            let before = if steps.iter().any(|step| step.state == MemoryState::Worked) {
-                MemoryState::Worked
-            } else {
-                MemoryState::Idle
-            };
-            change(steps, method, before, MemoryState::Merged, &mut merged);
+            changes.add(steps, method);
         }
     }
     let means = |all: &BTreeMap<Method, Vec<f64>>, sign: f64| {
@@ -78,8 +78,9 @@ fn backend(run: &LoadedRun, name: &str) -> BackendDensity {
         most_alive: repetitions.values().flatten().map(|step| step.live).max().unwrap_or(0),
         repetitions: repetitions.len(),
         slopes_bytes: means(&slopes, 1.0),
-        work_adds_bytes: means(&worked, 1.0),
-        merging_frees_bytes: means(&merged, -1.0),
+        work_adds_bytes: means(changes.to(MemoryState::Worked), 1.0),
+        balloon_frees_bytes: means(changes.to(MemoryState::Ballooned), -1.0),
+        merging_frees_bytes: means(changes.to(MemoryState::Merged), -1.0),
         repetition_slopes_bytes: slopes,
     }
 }
@@ -89,24 +90,6 @@ fn backend(run: &LoadedRun, name: &str) -> BackendDensity {
 pub fn points(steps: &[&MemoryStep], method: Method) -> Vec<(f64, f64)> {
     let idle = steps.iter().filter(|step| step.state == MemoryState::Idle);
     idle.filter_map(|step| Some((f64::from(step.live), method.of(step)?))).collect()
-}
-
-/// What lies between the last steps of two states, per instance.
-fn change(
-    steps: &[&MemoryStep],
-    method: Method,
-    from: MemoryState,
-    to: MemoryState,
-    changes: &mut BTreeMap<Method, Vec<f64>>,
-) {
-    let last = |state| steps.iter().rfind(|step| step.state == state);
-    if let (Some(before), Some(after)) = (last(from), last(to))
-        && let (Some(low), Some(high)) = (method.of(before), method.of(after))
-        && before.live == after.live
-        && after.live > 0
-    {
-        changes.entry(method).or_default().push((high - low) / f64::from(after.live));
-    }
 }
 
 /// Heads of the density table: one column a method that any backend has.

@@ -38,7 +38,7 @@ fn run(memory: Vec<MemoryStep>) -> LoadedRun {
 
 #[test]
 fn the_price_of_one_more_is_the_slope_and_the_warm_up_does_not_count() {
-    use MemoryState::{Idle, Merged, Worked};
+    use MemoryState::{Ballooned, Idle, Merged, Worked};
     let mut steps = vec![step(0, 0, Idle, 0), step(0, 1, Idle, 999_999)];
     for (storm, each) in [(1, 100), (2, 104)] {
         // 1,000 bytes are there once, whatever the number of instances: no part of the price.
@@ -46,6 +46,7 @@ fn the_price_of_one_more_is_the_slope_and_the_warm_up_does_not_count() {
             steps.push(step(storm, live, Idle, 1000 + each * u64::from(live)));
         }
         steps.push(step(storm, 4, Worked, 1000 + (each + 50) * 4));
+        steps.push(step(storm, 4, Ballooned, 1000 + (each + 40) * 4));
         steps.push(step(storm, 4, Merged, 1000 + (each + 20) * 4));
     }
     let all = summarize(&run(steps));
@@ -59,7 +60,11 @@ fn the_price_of_one_more_is_the_slope_and_the_warm_up_does_not_count() {
     assert_eq!(value(&one.slopes_bytes, Method::Pss), 102.0);
     assert!(!one.slopes_bytes.contains_key(&Method::Cgroup));
     assert_eq!(value(&one.work_adds_bytes, Method::Private), 50.0);
-    assert_eq!(value(&one.merging_frees_bytes, Method::Private), 30.0);
+    assert_eq!(value(&one.merging_frees_bytes, Method::Private), 20.0);
+    assert_eq!(value(&one.balloon_frees_bytes, Method::Private), 10.0);
+    let rows_of_changes = change_rows(&all);
+    assert_eq!(rows_of_changes.len(), 3);
+    assert!(rows_of_changes.iter().all(|row| row.len() == change_heads(&all).len()), "{rows_of_changes:?}");
     assert_eq!(rows(&all)[0].len(), heads(&all).len());
     // Ten times as much is asked for as is resident; nothing is shared.
     let remarks = remarks(&all);

@@ -10,6 +10,8 @@ pub enum MemoryState {
     Idle,
     /// After each had answered requests.
     Worked,
+    /// After each that can had given memory back to the host (a machine's balloon).
+    Ballooned,
     /// After the kernel had been told to merge equal pages (KSM) and was done with it.
     Merged,
 }

@@ -230,7 +230,22 @@ fn memory_table(summary: &Summary) -> String {
          repetitions with Student's 95 % interval. The methods count different things and are not to be added up; the last \
          ones are of the whole host, whatever else happened on it.</p>\n",
         page::table(&heads, rows)
-    ) + &list(&density::remarks(&summary.density))
+    ) + &memory_changes(summary)
+        + &list(&density::remarks(&summary.density))
+}
+
+fn memory_changes(summary: &Summary) -> String {
+    let rows = density::change_rows(&summary.density);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = density::change_heads(&summary.density);
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    format!(
+        "{}<p class=\"dim\">What each of the instances alive at the last step occupies more, or gives back, from one look \
+         to the next; mean over repetitions with Student's 95 % interval.</p>\n",
+        page::table(&heads, rows)
+    )
 }
 
 fn errors(summary: &Summary) -> String {

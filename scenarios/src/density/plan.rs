@@ -10,6 +10,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 
 /// More instances than this are taken for a slip of the finger.
 const MOST: u32 = 100_000;
+/// Less than this is taken for a slip of the unit.
+const LEAST_BALLOON_BYTES: u64 = 16 << 20;
 
 /// Everything that decides what a density run does; `run.json` holds it as resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Plan {
     /// Requests each instance answers between the two looks at the last step.
     #[serde(default)]
     pub requests: u32,
+    /// Bytes that machines with a balloon are left with once they have grown and worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balloon_bytes: Option<u64>,
     /// Share of all memory that stays available whatever is asked.
     pub reserve: f64,
     /// What to do about KSM.
@@ -52,7 +57,7 @@ pub enum Ksm {
 impl Plan {
     /// Its own keys, beside those of [`Launch`].
     pub(crate) const KEYS: &[&str] =
-        &["until", "most", "steps", "storms", "requests", "reserve", "ksm", "allow"];
+        &["until", "most", "steps", "storms", "requests", "balloon_bytes", "reserve", "ksm", "allow"];
 
     /// The default plan sized to the host, and what was chosen and why.
     ///
@@ -107,6 +112,12 @@ impl Plan {
         }
         if self.requests > 100_000 {
             return bad("requests", format!("{} is above 100000", self.requests));
+        }
+        if self.balloon_bytes.is_some_and(|bytes| bytes < LEAST_BALLOON_BYTES) {
+            return bad(
+                "balloon_bytes",
+                format!("no system lives in less than {} MiB", LEAST_BALLOON_BYTES >> 20),
+            );
         }
         if let Some(unknown) = self.allow.iter().find(|what| *what != "ksm") {
             return bad("allow", format!("{unknown:?} is nothing this scenario would switch; there is: ksm"));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use results::record::{MemoryState, Outcome, Storm as StormRow};
 use runtime::clock::now_ns;
@@ -158,6 +159,9 @@ impl Repetition<'_> {
             trial.settle(self.turn.storm).await;
             self.write_row(trial, MemoryState::Worked, &Host::read(Path::new("/")));
         }
+        if let Some(bytes) = self.plan.balloon_bytes {
+            self.shrink(trial, bytes, backend).await;
+        }
         if let Some(merging) = merging {
             let stop = trial.stop().clone();
             let samples = merging.until_done(|| stop.requested()).map_err(Error::system("let KSM merge"))?;
@@ -168,6 +172,24 @@ impl Repetition<'_> {
             merging.off_again().map_err(Error::system("switch KSM off again"))?;
         }
         Ok(())
+    }
+
+    /// Has each machine that can give back what it has beyond `bytes`, and looks once more.
+    async fn shrink(&mut self, trial: &mut Trial<'_>, bytes: u64, backend: &str) {
+        let patience = Duration::from_nanos(self.plan.launch.timeout_ns());
+        let instances = self.storms.iter_mut().flat_map(Storm::instances_mut);
+        let refused: Vec<String> = instances
+            .filter_map(|instance| instance.set_memory(bytes, patience).err())
+            .map(|error| error.to_string())
+            .collect();
+        if let Some(first) = refused.first() {
+            let alive = self.count();
+            trial.warn(format!("{backend}: {} of {alive} did not give memory back: {first}", refused.len()));
+        }
+        if refused.len() < self.count() as usize {
+            trial.settle(self.turn.storm).await;
+            self.write_row(trial, MemoryState::Ballooned, &Host::read(Path::new("/")));
+        }
     }
 
     /// Starts `more` instances and waits for them; how many did not come up.
