@@ -9,6 +9,7 @@ mod contender;
 pub mod density;
 mod error;
 mod host_size;
+mod inside;
 pub mod isolation;
 mod launch;
 pub mod node_failure;

@@ -3,6 +3,7 @@
 //! Each [`Mechanism`] is tried on each backend, with a control in which it is off. What was asked
 //! stands beside what was measured, by the host's count and by the work done inside.
 
+mod inside;
 mod measure;
 mod mechanism;
 mod plan;
@@ -10,6 +11,7 @@ mod question;
 mod run;
 mod scene;
 
+pub use inside::Version;
 pub use mechanism::Mechanism;
 pub use plan::{DEFAULT, Plan};
 pub use run::run;

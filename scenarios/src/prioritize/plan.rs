@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Mechanism;
+use super::{Mechanism, Version};
 use crate::{Error, HostSize, Launch};
 
 /// The default plan.
@@ -22,11 +22,13 @@ pub struct Plan {
     pub window_s: f64,
     /// Pieces of work of the victim beside a hog.
     pub pulses: u32,
+    /// Versions of cgroups under which the same is asked of a container in a virtual machine.
+    pub inside: Vec<Version>,
 }
 
 impl Plan {
     /// Its own keys, beside those of [`Launch`].
-    pub(crate) const KEYS: &[&str] = &["mechanisms", "storms", "window_s", "pulses"];
+    pub(crate) const KEYS: &[&str] = &["mechanisms", "storms", "window_s", "pulses", "inside"];
 
     /// The default plan, and what was chosen and why.
     ///

@@ -3,10 +3,12 @@
 use results::record::Storm as StormRow;
 use runtime::clock::now_ns;
 
-use super::measure;
+use runtime::RunContext;
+
 use super::plan::Plan;
-use super::question::rows;
+use super::question::{HOST, Refusal, ask, rows};
 use super::scene::Scene;
+use super::{Mechanism, Version, inside, measure};
 use crate::blocks::{Interleave, blocks};
 use crate::trial::{self, Trial};
 use crate::{Completion, Error, Progress, Stage};
@@ -16,7 +18,8 @@ use crate::{Completion, Error, Progress, Stage};
 /// # Errors
 /// Where no backend works or a row cannot be written. What cannot be measured is a row.
 pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
-    let cache_dir = stage.context.cache_dir.clone();
+    let context = stage.context;
+    let cache_dir = context.cache_dir.clone();
     trial::carry_out(&plan.launch, stage, async |trial| {
         let kinds = trial.contenders.len() * plan.mechanisms.len();
         let turns = blocks(kinds, 0, plan.storms, plan.launch.seed, Interleave::Random);
@@ -37,8 +40,37 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             });
             repetition(plan, trial, contender, turn.storm, mechanism, &cache_dir).await;
         }
+        let mut storm = turns.len() as u32;
+        for version in &plan.inside {
+            if trial.is_over() {
+                break;
+            }
+            nested(plan, trial, *version, storm, context);
+            storm += plan.mechanisms.len() as u32 * plan.storms;
+        }
         Ok(())
     })
+}
+
+/// The whole plan in a container of a virtual machine.
+fn nested(plan: &Plan, trial: &mut Trial<'_>, version: Version, first_storm: u32, context: &RunContext) {
+    (trial.field.progress)(Progress::Preparing { backend: version.backend() });
+    let told = inside::ask(plan, version, first_storm, context, trial.stop());
+    if trial.is_over() {
+        return;
+    }
+    let readings = told.unwrap_or_else(|error| {
+        let failed = |mechanism: &Mechanism| {
+            let refusal = Refusal::Failed(error.clone());
+            let question = [ask("all", HOST, "", None)];
+            rows(&question, Err(refusal), first_storm, &version.backend(), mechanism.name())
+        };
+        plan.mechanisms.iter().flat_map(failed).collect()
+    });
+    for row in readings {
+        trial.ledger.reading(&row);
+    }
+    trial.ledger.update(trial.run);
 }
 
 async fn repetition(
