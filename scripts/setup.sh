@@ -51,6 +51,14 @@ setup_vm() {
     install_packages qemu-system-x86_64=qemu-system-x86 /usr/share/seabios/bios.bin=seabios
 }
 
+# What runs each test in a process of its own, and ends and names one that does not end.
+setup_runner() {
+    cargo nextest --version >/dev/null 2>&1 && return 0
+    say "building cargo-nextest"
+    cargo install --quiet --locked cargo-nextest --version 0.9.151 ||
+        say "cargo-nextest could not be built; going on with cargo test"
+}
+
 # What drives our runtime as an OCI runtime in its tests. dockerd is started by the tests themselves.
 setup_drivers() {
     install_packages umoci=umoci docker=docker.io dockerd=docker.io tar=tar
