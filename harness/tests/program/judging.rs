@@ -23,7 +23,7 @@ fn a_slower_configuration_regressed_is_confirmed_exported_and_found_again() {
     let home = folder.path();
     let ab = said(
         bench(home)
-            .args(words("ab fake:ready=10ms fake:ready=10ms,delay=30ms --storms 6 --confirm 6 --out ab"))
+            .args(words("ab fake:ready=10ms fake:ready=10ms,delay=200ms --storms 6 --confirm 6 --out ab"))
             .args(words(SHORT))
             .args(["--export", "junit=junit.xml", "--export", "github-annotations"]),
     );
