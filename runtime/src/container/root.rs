@@ -133,7 +133,7 @@ impl Root {
                 let upper = raw!(SYS_openat, libc::AT_FDCWD, c".".as_ptr(), flags)?;
                 mount::attach(root, upper)?;
             } else {
-                mount::attach(root, old)?;
+                mount::attach(root, below(old, self.leave)?)?;
             }
             raw!(SYS_fchdir, root)?;
             Ok(root)
@@ -172,6 +172,22 @@ impl Root {
             }
         }
         Ok(())
+    }
+}
+
+/// What the new root is mounted on: the old one, which pivot_root(2) takes away from below it. chroot(2) is
+/// given a folder of it, as the programs that use it do: `..` from a mount on the old root ends on top of it
+/// again (path_resolution(7)).
+///
+/// # Safety
+/// In the child; `old` is a descriptor of its old root.
+unsafe fn below(old: usize, leave: Leave) -> Answer {
+    match leave {
+        Leave::Pivot => Ok(old),
+        // SAFETY: a constant string; the descriptor is this child's.
+        Leave::Chroot => unsafe {
+            raw!(SYS_openat, old, c"mnt".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
+        },
     }
 }
 

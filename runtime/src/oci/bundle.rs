@@ -30,6 +30,8 @@ pub(super) struct Contents<'a> {
     pub(super) way: Way,
     /// Whether it has a user namespace with mapped ids.
     pub(super) maps_ids: bool,
+    /// Whether it has a time namespace.
+    pub(super) offsets_time: bool,
     /// Whether it has a network of its own, else the host's.
     pub(super) own_network: bool,
     /// Name of the host inside.
@@ -49,6 +51,7 @@ pub(super) fn config(contents: &Contents<'_>) -> Value {
     let mut namespaces = vec!["pid", "uts", "mount", "ipc", "cgroup"];
     namespaces.extend(contents.own_network.then_some("network"));
     namespaces.extend(contents.maps_ids.then_some("user"));
+    namespaces.extend(contents.offsets_time.then_some("time"));
     let namespaces: Vec<Value> = namespaces.iter().map(|name| json!({ "type": name })).collect();
     let kept = KEPT_CAPABILITIES.map(|(_, name)| name);
     let map = || json!([{ "containerID": 0, "hostID": MAP_FIRST, "size": MAP_COUNT }]);

@@ -120,6 +120,15 @@ impl Backend for OciBackend {
 
 struct PreparedOci(Arc<Runtime>);
 
+/// The namespaces of its bundles, as the results name them.
+fn namespaces(profile: &Profile) -> String {
+    let time = if profile.offsets_time { " time" } else { "" };
+    match profile.maps_ids {
+        true => format!("pid net uts mount ipc cgroup user{time}"),
+        false => format!("pid net uts mount ipc cgroup{time}; no user namespace of the bundle's"),
+    }
+}
+
 /// A runtime with all it needs.
 struct Runtime {
     profile: Profile,
@@ -146,7 +155,7 @@ impl Prepared for PreparedOci {
             "command": self.0.words("run", &Workload::Ready, "BUNDLE", "ID").join(" "),
             "start": "bundle written, runtime's `run` in the foreground; all of it is measured",
             "way_of_ready": if descriptor { "a socket passed as descriptor 3" } else { "standard output; the clock inside is not the host's, so no stamping delay is known" },
-            "namespaces": if profile.maps_ids { "pid net uts mount ipc cgroup user" } else { "pid net uts mount ipc cgroup; no user namespace of the bundle's" },
+            "namespaces": namespaces(profile),
             "id_map": profile.maps_ids.then(|| format!("0 {MAP_FIRST} {MAP_COUNT}")),
             "rootfs": rootfs.describe(),
             "cgroup": if profile.makes_cgroups { hierarchies.mode().to_string() } else { "none: told to ignore them".into() },
@@ -236,6 +245,7 @@ fn begin(runtime: &Runtime, spec: &LaunchSpec, name: &str, events: &EventSink) -
         plan: &plan.to_word(),
         way: runtime.profile.way,
         maps_ids: runtime.profile.maps_ids,
+        offsets_time: runtime.profile.offsets_time,
         own_network: !runtime.uses_host_network(&plan.workload),
         hostname: id.get(..id.len().min(64)).unwrap_or_default(),
         cgroup: runtime.profile.makes_cgroups.then(|| runtime.cgroup_path(name)).as_deref(),

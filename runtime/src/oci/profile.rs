@@ -85,6 +85,8 @@ pub(super) struct Profile {
     pub(super) way: Way,
     pub(super) makes_cgroups: bool,
     pub(super) maps_ids: bool,
+    /// Whether it can be asked for a time namespace.
+    pub(super) offsets_time: bool,
 }
 
 /// A runtime as asked for, looked for when it is needed.
@@ -124,6 +126,7 @@ impl Wanted {
         let known = known.or_else(|| KNOWN.iter().find(|known| version.starts_with(known.name)));
         Ok(Profile {
             name: self.name.clone(),
+            offsets_time: offers_time(&path),
             program: CString::new(path.as_os_str().as_bytes())
                 .map_err(|error| Error::Invalid(error.to_string()))?,
             path,
@@ -153,6 +156,15 @@ fn on_path(name: &str) -> Option<PathBuf> {
 fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether `features` names time namespaces (OCI runtime specification, features-linux.md, "namespaces"): runc
+/// has them since 1.2, crun since it has that command. crun 1.8.1 without it takes them, and loses its
+/// container to the end of the PID namespace's first process.
+fn offers_time(path: &Path) -> bool {
+    let Ok(done) = super::command::run(path, &["features"], VERSION_TIMEOUT) else { return false };
+    let namespaces = done.said.split_once("\"namespaces\"").and_then(|(_, rest)| rest.split_once(']'));
+    done.exit == crate::Exit::Code(0) && namespaces.is_some_and(|(list, _)| list.contains("\"time\""))
 }
 
 /// What `--version` says, in one line.

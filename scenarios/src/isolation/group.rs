@@ -14,10 +14,8 @@ use super::nonce::Nonce;
 pub fn of_looker(scene: &Scene<'_>) -> Result<Option<Cgroup>, Missing> {
     let root = scene.looker.ok_or_else(|| Missing("instance B has no process to be looked at".into()))?;
     let hierarchies = Hierarchies::of_host().map_err(|error| Missing(error.to_string()))?;
-    let mut pids = vec![root];
-    let mut at = 0;
     // A foreign runtime that stays is outside; what it has started is in the group.
-    while let Some(pid) = pids.get(at).copied() {
+    for pid in family(root) {
         match Cgroup::of_process(&hierarchies, pid) {
             Ok(Some(group)) => return Ok(Some(group)),
             Ok(None) => {}
@@ -25,10 +23,19 @@ pub fn of_looker(scene: &Scene<'_>) -> Result<Option<Cgroup>, Missing> {
             // One that has ended meanwhile.
             Err(_) => {}
         }
+    }
+    Ok(None)
+}
+
+/// A process and all that descend from it, itself first.
+pub fn family(root: i32) -> Vec<i32> {
+    let mut pids = vec![root];
+    let mut at = 0;
+    while let Some(pid) = pids.get(at).copied() {
         pids.extend(children(pid));
         at += 1;
     }
-    Ok(None)
+    pids
 }
 
 /// Of all threads of a process (proc_tid_children(5)).

@@ -44,16 +44,21 @@ mod check;
 mod checks;
 mod control;
 mod group;
+#[cfg(test)]
+mod hostile;
 mod judge;
 mod kind;
 mod list;
 mod mutate;
+#[cfg(test)]
+mod nested;
 mod nonce;
 mod on_host;
 mod plan;
 mod processes;
 mod round;
 mod run;
+mod sleeper;
 mod start;
 #[cfg(test)]
 mod tests;

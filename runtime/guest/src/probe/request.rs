@@ -64,6 +64,29 @@ pub enum Request {
         /// What.
         signal: i32,
     },
+    /// kill(2) of everyone, by a user of this id: `errno`, `step`; `own`: whether a process of its own
+    /// is reached.
+    SignalAll {
+        /// A user id that owns nothing else.
+        uid: u32,
+        /// What; whom it does not reach does not notice.
+        signal: i32,
+    },
+    /// Another process's memory (process_vm_readv(2)): `errno`, `text`.
+    Peek {
+        /// Whose.
+        pid: i32,
+        /// Where.
+        address: i64,
+        /// How much.
+        bytes: u32,
+    },
+    /// Executes, as a user of this id, a file that gives the rights of root: `ran`, `gained`; or `errno`,
+    /// `step`.
+    SetuidFile {
+        /// Not root.
+        uid: u32,
+    },
     /// Makes an object and keeps it: `errno`, `own`.
     IpcPlant {
         /// Of which kind.
@@ -171,10 +194,12 @@ pub enum Request {
         /// Its description.
         name: String,
     },
-    /// Looks for one there: `errno`, `own`.
+    /// Looks for one there, or in the session's: `errno`, `own`.
     KeyLook {
         /// Its description.
         name: String,
+        /// In the session's keyring.
+        of_session: bool,
     },
     /// Leaves a root with chroot(2) and looks for a path from there: `errno`, `step` and `failed` where
     /// it came no further.
@@ -254,6 +279,11 @@ pub enum Request {
     End {
         /// By a panic of its kernel, else by a reset (a triple fault on x86 with `reboot=t`).
         panic: bool,
+    },
+    /// Puts the clock of the day ahead; for machines only: `errno`, and its readings `before_ns`, `after_ns`.
+    SetClock {
+        /// By how much.
+        ahead_s: u32,
     },
     /// Small tasks one after the other: the time each takes, as `median_ns`, `p99_ns`, `most_ns`, and the
     /// number of them, `count`.

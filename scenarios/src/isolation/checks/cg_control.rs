@@ -48,34 +48,40 @@ fn orphan(scene: &Scene<'_>) -> Vec<Request> {
     vec![Request::Spinner { name: scene.nonce.word(), orphan: true }]
 }
 
-/// Who computes: the process itself where the host sees it, else the machine it is in.
-fn computing(scene: &Scene<'_>) -> Result<i32, Missing> {
+/// Who computes: the process itself where the host sees it, else the machine it is in, or all that a kernel
+/// of its own is made of (gVisor carries out what is inside in processes below the runtime's).
+fn computing(scene: &Scene<'_>) -> Result<Vec<i32>, Missing> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = match scene.kind {
-            Kind::Machine | Kind::Sandbox => scene.looker,
-            _ => group::called(&scene.nonce.word()).first().copied(),
+            Kind::Machine => scene.looker.into_iter().collect(),
+            Kind::Sandbox => scene.looker.map(group::family).unwrap_or_default(),
+            _ => group::called(&scene.nonce.word()).into_iter().take(1).collect(),
         };
-        match found {
-            Some(pid) => return Ok(pid),
-            None if Instant::now() > deadline => {
+        match found.is_empty() {
+            false => return Ok(found),
+            true if Instant::now() > deadline => {
                 return Err(Missing("the host does not find the process that computes".into()));
             }
-            None => std::thread::sleep(Duration::from_millis(10)),
+            true => std::thread::sleep(Duration::from_millis(10)),
         }
     }
 }
 
-fn own_ms(pid: i32) -> Result<u64, Missing> {
-    let times = group::times(pid).ok_or_else(|| Missing(format!("process {pid} has ended")))?;
-    Ok(times.own_ms)
+/// Of all that live, which one has to.
+fn own_ms(pids: &[i32]) -> Result<u64, Missing> {
+    let times: Vec<u64> = pids.iter().filter_map(|pid| Some(group::times(*pid)?.own_ms)).collect();
+    match times.is_empty() {
+        false => Ok(times.iter().sum()),
+        true => Err(Missing(format!("processes {pids:?} have ended"))),
+    }
 }
 
 /// Whether it goes on, on a busy host too.
-fn runs(pid: i32) -> Result<bool, Missing> {
-    let (before, deadline) = (own_ms(pid)?, Instant::now() + PATIENCE);
+fn runs(pids: &[i32]) -> Result<bool, Missing> {
+    let (before, deadline) = (own_ms(pids)?, Instant::now() + PATIENCE);
     while Instant::now() < deadline {
-        if own_ms(pid)? >= before + STEP_MS {
+        if own_ms(pids)? >= before + STEP_MS {
             return Ok(true);
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -84,8 +90,8 @@ fn runs(pid: i32) -> Result<bool, Missing> {
 }
 
 fn freeze(scene: &Scene<'_>, instance: &mut dyn Instance) -> Result<Finding, Missing> {
-    let pid = computing(scene)?;
-    if !runs(pid)? {
+    let pids = computing(scene)?;
+    if !runs(&pids)? {
         return Err(Missing("it did not run before".into()));
     }
     if let Err(error) = instance.pause() {
@@ -95,17 +101,17 @@ fn freeze(scene: &Scene<'_>, instance: &mut dyn Instance) -> Result<Finding, Mis
             runtime::Error::System { .. } => Finding::Broken(error.to_string()),
         });
     }
-    let before = own_ms(pid)?;
+    let before = own_ms(&pids)?;
     std::thread::sleep(WATCHED);
-    let mut used_ms = own_ms(pid)? - before;
+    let mut used_ms = own_ms(&pids)?.saturating_sub(before);
     // A busy host may have let it stand for that long by itself.
     if used_ms < STEP_MS {
         std::thread::sleep(3 * WATCHED);
-        used_ms = own_ms(pid)? - before;
+        used_ms = own_ms(&pids)?.saturating_sub(before);
     }
     instance.resume().map_err(|error| Missing(error.to_string()))?;
     let said = format!("{used_ms} ms of processor time while paused");
-    let goes_on = runs(pid)?;
+    let goes_on = runs(&pids)?;
     end_orphans(scene);
     Ok(match (used_ms, goes_on) {
         (STEP_MS.., _) => Finding::Open(said),
@@ -115,19 +121,19 @@ fn freeze(scene: &Scene<'_>, instance: &mut dyn Instance) -> Result<Finding, Mis
 }
 
 fn end(scene: &Scene<'_>, instance: &mut dyn Instance) -> Result<Finding, Missing> {
-    let pid = computing(scene)?;
-    if !runs(pid)? {
+    let pids = computing(scene)?;
+    if !runs(&pids)? {
         return Err(Missing("it did not run before".into()));
     }
     let began = Instant::now();
     instance.stop().map_err(|error| Missing(error.to_string()))?;
     let took_ms = began.elapsed().as_millis();
     // It has said that all have ended: there is nothing to wait for.
-    let left = group::times(pid);
+    let left = pids.into_iter().find(|pid| group::times(*pid).is_some());
     end_orphans(scene);
     Ok(match left {
         None => Finding::Apart(format!("gone when stopping had returned, after {took_ms} ms")),
-        Some(_) => Finding::Open(format!("process {pid} lives on")),
+        Some(pid) => Finding::Open(format!("process {pid} lives on")),
     })
 }
 

@@ -101,6 +101,9 @@ fn not_written(scene: &Scene<'_>) -> Result<Finding, Missing> {
     Ok(match errno as i32 {
         0 => Finding::Open("it could be written".into()),
         libc::EROFS => Finding::Apart("EROFS".into()),
+        libc::ENOENT if scene.kind == Kind::Sandbox => {
+            Finding::Absent("its own kernel has no such folder".into())
+        }
         _ => refusal(errno),
     })
 }

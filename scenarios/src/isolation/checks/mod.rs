@@ -13,6 +13,7 @@ mod leak;
 mod mask;
 mod mount;
 mod net;
+mod net_plant;
 mod noisy;
 mod pid;
 mod privilege;
@@ -21,6 +22,7 @@ mod six;
 mod user;
 mod uts;
 mod vm;
+mod vm_kernel;
 
 use super::check::Check;
 
@@ -44,8 +46,10 @@ pub(super) const TOPICS: &[&[Check]] = &[
     cg_reach::ALL,
     noisy::ALL,
     vm::ALL,
+    vm_kernel::ALL,
     leak::ALL,
     call::ALL,
     privilege::CREDENTIALS,
+    privilege::FILES,
     privilege::SWITCHES,
 ];

@@ -1,16 +1,15 @@
 //! Network namespace (network_namespaces(7)).
 
-use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-
 use guest::probe::Request;
 use nix::libc;
 use runtime::container::Mechanism;
 
-use super::super::check::{Absent, Check, Company, Finding, HostPlant, Missing, OnHost, Scene, Twin};
+use super::super::check::{Check, Company, Finding, Missing, Scene, Twin};
 use super::super::judge;
 use super::super::nonce::Nonce;
+use super::net_plant::{
+    AbstractListener, Interface, LocalPorts, PORTS, PortListener, Route, connect, raise_loopback,
+};
 
 const CLAIM: &str = "ns-net";
 const SOURCE: &str = "network_namespaces(7)";
@@ -80,6 +79,68 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
     Check {
+        id: "net-port-host-in",
+        claim: CLAIM,
+        question: "is the host's port of the loopback reached from inside?",
+        source: SOURCE,
+        on_host: Some(PortListener::plant),
+        look: Some(|scene| {
+            vec![Request::PortLook { port: scene.on_host.map_or(0, |plant| plant.number() as u16) }]
+        }),
+        judge: |scene| {
+            let (errno, bind) = (scene.look(0)?.number("errno")?, scene.look(0)?.number("bind")?);
+            Ok(match (errno as i32, bind as i32) {
+                (0, _) => Finding::Open("it connects".into()),
+                (libc::ECONNREFUSED, 0) => Finding::Apart("ECONNREFUSED, and the same port is free".into()),
+                _ => Finding::Wrong(format!("connect {}, bind {}", judge::name(errno), judge::name(bind))),
+            })
+        },
+        twin: TWIN,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "net-port-inside-out",
+        claim: CLAIM,
+        question: "does the host reach an instance's port of the loopback?",
+        source: SOURCE,
+        plant: Some(|nonce| vec![Request::PortPlant { port: port(nonce) }]),
+        judge: |scene| {
+            raise_loopback().map_err(|error| Missing(format!("the host's own loopback: {error}")))?;
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], port(scene.nonce)));
+            match std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)) {
+                Ok(_) => Ok(Finding::Open("the host connects".into())),
+                Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {
+                    Ok(Finding::Apart("ECONNREFUSED".into()))
+                }
+                Err(error) => Err(Missing(format!("the host's own look: {error}"))),
+            }
+        },
+        twin: TWIN,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "net-route-host-in",
+        claim: CLAIM,
+        question: "is a route of the host listed inside?",
+        source: "network_namespaces(7), proc_pid_net(5): route",
+        on_host: Some(Route::plant),
+        look: Some(|_| vec![Request::Read { path: "/proc/net/route".into(), most: 16_384 }]),
+        judge: |scene| listed(scene, "Iface"),
+        twin: TWIN,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "net-unix-host-in",
+        claim: CLAIM,
+        question: "is a socket of the host listed inside, in /proc/net/unix?",
+        source: "network_namespaces(7), proc_pid_net(5): unix",
+        on_host: Some(AbstractListener::plant),
+        look: Some(|_| vec![Request::Read { path: "/proc/net/unix".into(), most: 48 << 10 }]),
+        judge: |scene| listed(scene, "Inode"),
+        twin: TWIN,
+        ..Check::NOTHING
+    },
+    Check {
         id: "net-interface-host-in",
         claim: CLAIM,
         question: "is an interface of the host seen inside, in /proc/net/dev?",
@@ -108,9 +169,6 @@ pub(super) const ALL: &[Check] = &[
     },
 ];
 
-/// A parameter that is there in every version and changes nothing else.
-const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
-
 fn port(nonce: &Nonce) -> u16 {
     nonce.amplitude(20_000, 30_000) as u16
 }
@@ -122,103 +180,4 @@ fn listed(scene: &Scene<'_>, own: &str) -> Result<Finding, Missing> {
         false if text.contains(own) => Finding::Apart("its own are listed, the host's is not".into()),
         false => Finding::Wrong(format!("not even {own} is listed")),
     })
-}
-
-fn address(name: &str) -> std::io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(name)
-}
-
-fn connect(name: &str) -> std::io::Result<UnixStream> {
-    UnixStream::connect_addr(&address(name)?)
-}
-
-/// An abstract socket of the world's host.
-struct AbstractListener {
-    name: String,
-    _listener: UnixListener,
-}
-
-impl AbstractListener {
-    fn plant(nonce: &Nonce) -> HostPlant {
-        let name = nonce.word();
-        let listener = address(&name).and_then(|address| UnixListener::bind_addr(&address));
-        let listener = listener.map_err(|error| Absent(format!("an abstract socket: {error}")))?;
-        Ok(Box::new(AbstractListener { name, _listener: listener }))
-    }
-}
-
-impl OnHost for AbstractListener {
-    fn witness(&self) -> Result<String, String> {
-        connect(&self.name)
-            .map(|_| format!("the host connects to @{}", self.name))
-            .map_err(|error| error.to_string())
-    }
-}
-
-/// A network interface of the world's host: a TUN device, which ends with its descriptor
-/// (Documentation/networking/tuntap.rst).
-struct Interface {
-    name: String,
-    _tun: OwnedFd,
-}
-
-impl Interface {
-    fn plant(nonce: &Nonce) -> HostPlant {
-        const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
-        let name = nonce.word();
-        let tun = std::fs::File::options().read(true).write(true).open("/dev/net/tun");
-        let tun: OwnedFd = tun.map_err(|error| Absent(format!("/dev/net/tun: {error}")))?.into();
-        // SAFETY: ifreq is plain data that lives through the call.
-        let made = unsafe {
-            let mut request: libc::ifreq = std::mem::zeroed();
-            for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
-                *to = from as libc::c_char;
-            }
-            request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
-            libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&tun), TUNSETIFF, &request)
-        };
-        match made {
-            0 => Ok(Box::new(Interface { name, _tun: tun })),
-            _ => Err(Absent(format!("an interface: {}", std::io::Error::last_os_error()))),
-        }
-    }
-}
-
-impl OnHost for Interface {
-    fn witness(&self) -> Result<String, String> {
-        // /proc/net is the main thread's, and the world is this thread's.
-        let list = std::fs::read_to_string("/proc/thread-self/net/dev").map_err(|error| error.to_string())?;
-        match list.contains(&self.name) {
-            true => Ok(format!("the host has the interface {}", self.name)),
-            false => Err(format!("the host has no interface {}", self.name)),
-        }
-    }
-
-    fn text(&self) -> String {
-        self.name.clone()
-    }
-}
-
-/// The world's range of local ports, changed to a random one.
-struct LocalPorts(String);
-
-impl LocalPorts {
-    fn plant(nonce: &Nonce) -> HostPlant {
-        let value = format!("{}\t61000", nonce.amplitude(31_000, 40_000));
-        std::fs::write(PORTS, &value).map_err(|error| Absent(format!("{PORTS}: {error}")))?;
-        Ok(Box::new(LocalPorts(value)))
-    }
-}
-
-impl OnHost for LocalPorts {
-    fn witness(&self) -> Result<String, String> {
-        match std::fs::read_to_string(PORTS) {
-            Ok(text) if text.trim() == self.0 => Ok(format!("{PORTS} of the host is {:?}", self.0)),
-            other => Err(format!("{PORTS} of the host is {other:?}")),
-        }
-    }
-
-    fn text(&self) -> String {
-        self.0.clone()
-    }
 }

@@ -1,22 +1,24 @@
 //! PID namespace (pid_namespaces(7)).
 
-use std::fs;
+use std::time::{Duration, Instant};
 
 use guest::probe::Request;
 use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use runtime::Instance;
 use runtime::container::Mechanism;
 
-use super::super::check::{Absent, Check, Finding, HostPlant, Missing, OnHost, Scene, Twin};
+use super::super::check::{Check, Company, Expect, Finding, Missing, Scene, Twin};
+use super::super::group;
 use super::super::judge;
 use super::super::kind::Kind;
-use super::super::nonce::Nonce;
 use super::super::processes;
+use super::super::sleeper::{self, Sleeper};
 
 const CLAIM: &str = "ns-pid";
 const SOURCE: &str = "pid_namespaces(7)";
 const TWIN: Twin = Twin::Without(&[Mechanism::PidNamespace]);
-/// A number that no process inside has: an instance starts with 1 and makes fewer.
-const LEAST_OUTSIDE: i32 = 1000;
 
 pub(super) const ALL: &[Check] = &[
     Check {
@@ -92,7 +94,140 @@ pub(super) const ALL: &[Check] = &[
         twin: TWIN,
         ..Check::NOTHING
     },
+    Check {
+        id: "pid-ptrace-out",
+        claim: CLAIM,
+        question: "can a process of the host be traced?",
+        source: "ptrace(2), PTRACE_SEIZE, which does not stop it: ESRCH; CVE-2016-9962 on what tracing gives",
+        on_host: Some(Sleeper::plant),
+        look: Some(|scene| {
+            let arguments = vec![PTRACE_SEIZE, outside_pid(scene).into(), 0, 0];
+            vec![Request::Call { number: libc::SYS_ptrace, arguments }]
+        }),
+        judge: |scene| kept_out(scene, "it is traced"),
+        twin: REACH,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "pid-memory-out",
+        claim: CLAIM,
+        question: "is the memory of a process of the host read?",
+        source: "process_vm_readv(2): ESRCH, or EPERM by a filter",
+        on_host: Some(Sleeper::plant),
+        look: Some(|scene| {
+            let address = scene.on_host.and_then(|plant| plant.text().parse().ok()).unwrap_or(0);
+            let bytes = scene.nonce.word().len() as u32;
+            vec![Request::Peek { pid: outside_pid(scene), address, bytes }]
+        }),
+        judge: |scene| {
+            let errno = scene.look(0)?.number("errno")?;
+            if errno == 0 && scene.look(0)?.text("text")? != scene.nonce.word() {
+                return Ok(Finding::Wrong("another process's memory was read".into()));
+            }
+            kept_out(scene, "its memory says the nonce")
+        },
+        twin: REACH,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "pid-signal-all",
+        claim: CLAIM,
+        question: "does a signal to everyone reach a process of the host?",
+        source: "kill(2), pid -1: every process the caller may signal, of its namespace; proc_pid_status(5), ShdPnd",
+        company: Company::Alone,
+        on_host: Some(Sleeper::plant_of_user),
+        look: Some(|scene| {
+            vec![Request::SignalAll { uid: Sleeper::uid(scene.nonce), signal: sleeper::BLOCKED }]
+        }),
+        judge: |scene| {
+            let look = scene.look(0)?;
+            let errno = look.number("errno")?;
+            if look.text("step")? == "setresuid" {
+                return Ok(Finding::Absent(format!("it has no second user id: {}", judge::name(errno))));
+            }
+            let is_hit = Sleeper::has_pending(outside_pid(scene))?;
+            Ok(match (is_hit, look.number("own")?) {
+                (true, _) => Finding::Open("the host's process has the signal".into()),
+                (false, 1) => {
+                    Finding::Apart("a process of its own has the signal, the host's has not".into())
+                }
+                (false, _) => {
+                    Finding::Wrong(format!("not even its own has the signal: {}", judge::name(errno)))
+                }
+            })
+        },
+        twin: Twin::Without(&[Mechanism::PidNamespace, Mechanism::UserNamespace]),
+        ..Check::NOTHING
+    },
+    Check {
+        id: "pid-init-death",
+        claim: CLAIM,
+        question: "does a process that has left its parent outlive the first process of its instance?",
+        source: "pid_namespaces(7): the kernel ends all others with SIGKILL",
+        expect: |kind| match kind {
+            Kind::Sandbox => Expect::Pointless("its first process is one of a kernel of its own"),
+            _ => Expect::usual(kind),
+        },
+        company: Company::Alone,
+        look: Some(|scene| vec![Request::Spinner { name: scene.nonce.word(), orphan: true }]),
+        act: Some(end_init),
+        twin: TWIN,
+        ..Check::NOTHING
+    },
 ];
+
+/// ptrace(2), linux/ptrace.h.
+const PTRACE_SEIZE: i64 = 0x4206;
+/// What keeps from a process of the host that is named by its number: there is none inside, its owner is nobody
+/// inside, no such call is made, and who traces may do no less than the traced.
+const REACH: Twin = Twin::Without(&[Mechanism::PidNamespace, Mechanism::UserNamespace, Mechanism::Seccomp]);
+/// Measured: nothing can be asked of it then.
+const NO_CALL: &str = "ENOSYS: its own kernel has no such call";
+/// How long a busy host may take to let a process run, or end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// There is no such process, or no such call.
+fn kept_out(scene: &Scene<'_>, open: &str) -> Result<Finding, Missing> {
+    let errno = scene.look(0)?.number("errno")?;
+    Ok(match errno as i32 {
+        0 => Finding::Open(open.into()),
+        libc::ESRCH | libc::EPERM => Finding::Apart(judge::name(errno)),
+        libc::ENOSYS if scene.kind == Kind::Sandbox => Finding::Absent(NO_CALL.into()),
+        _ => Finding::Wrong(judge::name(errno)),
+    })
+}
+
+/// Kills the first process of instance B, as the host sees it, and looks what became of the orphan.
+fn end_init(scene: &Scene<'_>, _: &mut dyn Instance) -> Result<Finding, Missing> {
+    let root = scene.looker.ok_or_else(|| Missing("the instance has no process on the host".into()))?;
+    let first = processes::init(root);
+    let began = Instant::now();
+    let orphan = || group::called(&scene.nonce.word());
+    let is_inside = scene.kind == Kind::Machine;
+    while orphan().is_empty() && !is_inside && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if orphan().is_empty() && !is_inside {
+        return Err(Missing("the host does not find the orphan".into()));
+    }
+    kill(Pid::from_raw(first), Signal::SIGKILL).map_err(|errno| Missing(format!("kill {first}: {errno}")))?;
+    let killed = Instant::now();
+    let lives = || !orphan().is_empty() || (is_inside && group::times(first).is_some());
+    // Who is not ended with it computes on until it is ended below.
+    while lives() && killed.elapsed() < PATIENCE && scene.kind != Kind::Process {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let left = lives();
+    for pid in orphan() {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    Ok(match left {
+        true => Finding::Open(format!("the orphan outlives process {first}")),
+        false => {
+            Finding::Apart(format!("all ended {} ms after process {first}", killed.elapsed().as_millis()))
+        }
+    })
+}
 
 fn outside_pid(scene: &Scene<'_>) -> i32 {
     scene.on_host.map_or(0, |plant| plant.number() as i32)
@@ -113,6 +248,7 @@ fn named(scene: &Scene<'_>, call: &str) -> Result<Finding, Missing> {
         0 => Finding::Open(format!("{call} reaches it")),
         libc::EPERM => Finding::Open(format!("{call} says EPERM: it is there, though not to be reached")),
         libc::ESRCH => Finding::Apart("ESRCH".into()),
+        libc::ENOSYS if scene.kind == Kind::Sandbox => Finding::Absent(NO_CALL.into()),
         _ => Finding::Wrong(judge::name(errno)),
     })
 }
@@ -139,84 +275,4 @@ fn outside(scene: &Scene<'_>) -> Result<Finding, Missing> {
         }
         other => Finding::Wrong(format!("{inside} inside, NSpid {other:?}")),
     })
-}
-
-/// A process of the host that does nothing and is called by the nonce.
-struct Sleeper {
-    pid: i32,
-    name: String,
-}
-
-impl Sleeper {
-    /// Numbers are given out in turn and begin again at the lowest after the highest
-    /// (Documentation/admin-guide/sysctl/kernel.rst, pid_max): one that is too low is followed by a higher.
-    fn plant(nonce: &Nonce) -> HostPlant {
-        for _ in 0..2 * LEAST_OUTSIDE {
-            let sleeper = Sleeper::start(nonce)?;
-            if sleeper.pid >= LEAST_OUTSIDE {
-                return sleeper.named();
-            }
-        }
-        Err(Absent(format!(
-            "the host has no process number from {LEAST_OUTSIDE} on: one inside could have it too"
-        )))
-    }
-
-    fn start(nonce: &Nonce) -> Result<Sleeper, Absent> {
-        let name = nonce.word();
-        let text = std::ffi::CString::new(name.clone()).map_err(|error| Absent(error.to_string()))?;
-        // SAFETY: between fork and its end the child makes system calls only (signal-safety(7)).
-        let pid = unsafe {
-            match libc::fork() {
-                0 => {
-                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                    libc::prctl(libc::PR_SET_NAME, text.as_ptr());
-                    libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0);
-                    loop {
-                        libc::pause();
-                    }
-                }
-                pid => pid,
-            }
-        };
-        match pid {
-            -1 => Err(Absent(format!("cannot fork: {}", std::io::Error::last_os_error()))),
-            pid => Ok(Sleeper { pid, name }),
-        }
-    }
-
-    /// It takes its name after it was made.
-    fn named(self) -> HostPlant {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while self.witness().is_err() && std::time::Instant::now() < until {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        Ok(Box::new(self))
-    }
-}
-
-impl OnHost for Sleeper {
-    fn witness(&self) -> Result<String, String> {
-        let path = format!("/proc/{}/comm", self.pid);
-        match fs::read_to_string(&path) {
-            Ok(comm) if comm.trim_end() == self.name => Ok(format!("process {} is {}", self.pid, self.name)),
-            other => Err(format!("{path} says {other:?}")),
-        }
-    }
-
-    fn number(&self) -> i64 {
-        self.pid.into()
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        if self.pid > 0 {
-            // SAFETY: our own child, not yet waited for, so the number is still its.
-            unsafe {
-                libc::kill(self.pid, libc::SIGKILL);
-                libc::waitpid(self.pid, std::ptr::null_mut(), 0);
-            }
-        }
-    }
 }

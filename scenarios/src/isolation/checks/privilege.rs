@@ -59,6 +59,32 @@ pub(super) const CREDENTIALS: &[Check] = status! {
         Twin::Without(&[Mechanism::Seccomp]);
 };
 
+pub(super) const FILES: &[Check] = &[Check {
+    id: "priv-setuid-file",
+    claim: CLAIM,
+    question: "does a file of root's with the set-user-ID bit give an ordinary user root's rights?",
+    source: "execve(2): not with no_new_privs, nor on a mount with nosuid; prctl(2), PR_SET_NO_NEW_PRIVS",
+    expect: credentials,
+    look: Some(|_| vec![Request::SetuidFile { uid: ORDINARY }]),
+    judge: |scene| {
+        let look = scene.look(0)?;
+        if look.number("ran").is_err() {
+            let (step, errno) = (look.text("step")?, look.number("errno")?);
+            return Ok(Finding::Wrong(format!("it did not run, {step}: {}", judge::name(errno))));
+        }
+        Ok(match look.number("gained")? {
+            0 => Finding::Apart("it ran as the user who executed it".into()),
+            _ => Finding::Open("it ran as root".into()),
+        })
+    },
+    // Two mechanisms keep it, of which the mount's is none of our list.
+    twin: Twin::Process,
+    ..Check::NOTHING
+}];
+
+/// An ordinary user, inside.
+const ORDINARY: u32 = 1000;
+
 /// What bench itself is started with says nothing of what a process is given.
 fn inherited(kind: Kind) -> Expect {
     match kind {

@@ -10,9 +10,10 @@ use guest::probe::Request;
 use nix::libc;
 use runtime::container::Mechanism;
 
-use super::super::check::{Check, Company, Expect, Finding, Missing, Scene, Twin};
+use super::super::check::{Absent, Check, Company, Expect, Finding, HostPlant, Missing, OnHost, Scene, Twin};
 use super::super::judge;
 use super::super::kind::Kind;
+use super::super::nonce::Nonce;
 
 const CLAIM: &str = "ns-unaware";
 const COUNTER: &str = "the kernel counts for all its instances together";
@@ -233,7 +234,7 @@ pub(super) const ALL: &[Check] = &[
         source: "user-keyring(7): one for each user id and user namespace",
         company: Company::Alone,
         plant: Some(|nonce| vec![Request::KeyPlant { name: nonce.word() }]),
-        look: Some(|scene| vec![Request::KeyLook { name: scene.nonce.word() }]),
+        look: Some(|scene| vec![Request::KeyLook { name: scene.nonce.word(), of_session: false }]),
         // Where the calls are refused there is nothing to find; that no key can be made is the canary then.
         witness: |scene| {
             let errno = scene.plant(0).and_then(|seen| seen.number("errno")).map_err(|Missing(what)| what)?;
@@ -257,7 +258,91 @@ pub(super) const ALL: &[Check] = &[
         twin: Twin::Without(&[Mechanism::UserNamespace, Mechanism::Seccomp]),
         ..Check::NOTHING
     },
+    Check {
+        id: "host-session-keyring",
+        claim: CLAIM,
+        question: "is a key of this program's session keyring found inside?",
+        source: "session-keyring(7): inherited through clone(2) and execve(2), in every namespace",
+        company: Company::Alone,
+        on_host: Some(SessionKey::plant),
+        look: Some(|scene| vec![Request::KeyLook { name: scene.nonce.word(), of_session: true }]),
+        judge: |scene| {
+            let seen = scene.look(0)?;
+            let errno = seen.number("errno")?;
+            Ok(match errno as i32 {
+                0 => Finding::Open("the key is found".into()),
+                libc::EPERM | libc::EACCES => {
+                    Finding::Apart(format!("the call is refused: {}", judge::name(errno)))
+                }
+                _ if seen.number("own")? == 1 => {
+                    Finding::Apart(format!("{}; its own is found", judge::name(errno)))
+                }
+                _ => Finding::Wrong(format!("{}, and not even its own is found", judge::name(errno))),
+            })
+        },
+        twin: Twin::Without(&[Mechanism::Keyring, Mechanism::UserNamespace, Mechanism::Seccomp]),
+        ..Check::NOTHING
+    },
 ];
+
+/// A key in the session keyring of this thread, which what it starts inherits.
+struct SessionKey {
+    number: libc::c_long,
+    name: std::ffi::CString,
+}
+
+/// keyctl(2), linux/keyctl.h.
+const SESSION_KEYRING: libc::c_long = -3;
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+const KEYCTL_UNLINK: libc::c_long = 9;
+const KEYCTL_SEARCH: libc::c_long = 10;
+
+impl SessionKey {
+    /// In a new keyring, that of this program's own user is not to be touched.
+    fn plant(nonce: &Nonce) -> HostPlant {
+        let name = std::ffi::CString::new(nonce.word()).map_err(|error| Absent(error.to_string()))?;
+        // SAFETY: strings and the payload live through the calls.
+        let number = unsafe {
+            let none = std::ptr::null::<libc::c_char>();
+            match libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, none) {
+                -1 => -1,
+                _ => libc::syscall(
+                    libc::SYS_add_key,
+                    c"user".as_ptr(),
+                    name.as_ptr(),
+                    c"x".as_ptr(),
+                    1usize,
+                    SESSION_KEYRING,
+                ),
+            }
+        };
+        match number {
+            -1 => Err(Absent(format!("a key: {}", std::io::Error::last_os_error()))),
+            number => Ok(Box::new(SessionKey { number, name })),
+        }
+    }
+}
+
+impl OnHost for SessionKey {
+    fn witness(&self) -> Result<String, String> {
+        // SAFETY: the strings live through the call.
+        let found = unsafe {
+            let name = self.name.as_ptr();
+            libc::syscall(libc::SYS_keyctl, KEYCTL_SEARCH, SESSION_KEYRING, c"user".as_ptr(), name, 0)
+        };
+        match found == self.number {
+            true => Ok(format!("key {found:x} is in the session keyring")),
+            false => Err(format!("the session keyring: {}", std::io::Error::last_os_error())),
+        }
+    }
+}
+
+impl Drop for SessionKey {
+    fn drop(&mut self) {
+        // SAFETY: no memory is involved.
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_UNLINK, self.number, SESSION_KEYRING) };
+    }
+}
 
 fn first_number(text: &str) -> Option<i64> {
     text.split_whitespace().next()?.parse().ok()

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SHARED_BYTES: u64 = 4 << 20;
 
 /// A question about machines alone.
-const fn of_machines(id: &'static str, question: &'static str, source: &'static str) -> Check {
+pub(super) const fn of_machines(id: &'static str, question: &'static str, source: &'static str) -> Check {
     Check {
         id,
         claim: CLAIM,

@@ -6,7 +6,8 @@ use std::io::Read;
 use guest::probe::Facts;
 
 use super::super::fw_cfg::FwCfg;
-use super::{errno, facts, number};
+use super::{errno, errno_of, facts, number};
+use crate::program::clock::read_ns;
 
 /// Most of a disk that is looked through.
 const MOST_BYTES: u64 = 64 << 20;
@@ -62,9 +63,34 @@ fn contains(content: &[u8], word: &[u8]) -> bool {
     content.windows(word.len().max(1)).any(|window| window == word)
 }
 
+/// Whether this is a machine started by this program: what is done to its kernel is done to nobody else's.
+fn is_machine() -> bool {
+    fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains("panic=-1 reboot=t"))
+}
+
+/// Puts the clock of the day ahead; does nothing where this is no machine, whose clock is everybody's.
+pub fn set_clock(ahead_s: u32) -> Facts {
+    let before = read_ns(libc::CLOCK_REALTIME);
+    let errno = match is_machine() {
+        false => libc::EOPNOTSUPP.into(),
+        true => {
+            let now_s = (before / 1_000_000_000) as libc::time_t;
+            let ahead = libc::timespec { tv_sec: now_s + libc::time_t::from(ahead_s), tv_nsec: 0 };
+            // SAFETY: the time lives through the call.
+            errno_of(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &ahead) }.into())
+        }
+    };
+    let after = read_ns(libc::CLOCK_REALTIME);
+    facts([
+        ("errno", number(errno)),
+        ("before_ns", number(before as i64)),
+        ("after_ns", number(after as i64)),
+    ])
+}
+
 /// Ends the machine; does nothing where this is none, whose kernel is everybody's.
 pub fn end(is_by_panic: bool) {
-    if !fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains("panic=-1 reboot=t")) {
+    if !is_machine() {
         return;
     }
     // The answer has to be out first.

@@ -10,6 +10,7 @@ use super::{errno, errno_of, facts, last_errno, number};
 
 /// The user's keyring (keyrings(7)).
 const KEY_SPEC_USER_KEYRING: libc::c_long = -4;
+const KEY_SPEC_SESSION_KEYRING: libc::c_long = -3;
 const KEYCTL_SEARCH: libc::c_long = 10;
 const KEYCTL_UNLINK: libc::c_long = 9;
 
@@ -137,20 +138,21 @@ pub fn inotify(count: u32) -> Facts {
 
 /// Adds a key to the user's keyring.
 pub fn key_plant(name: &str) -> Facts {
-    let made = errno_of(add_key(name));
-    facts([("errno", number(made)), ("own", number(i64::from(search(name) >= 0)))])
+    let made = errno_of(add_key(name, KEY_SPEC_USER_KEYRING));
+    facts([("errno", number(made)), ("own", number(i64::from(search(name, KEY_SPEC_USER_KEYRING) >= 0)))])
 }
 
-/// Looks for a key in the user's keyring, and for one of its own.
-pub fn key_look(name: &str) -> Facts {
-    let found = errno_of(search(name));
+/// Looks for a key in the user's keyring, or the session's, and for one of its own.
+pub fn key_look(name: &str, of_session: bool) -> Facts {
+    let keyring = if of_session { KEY_SPEC_SESSION_KEYRING } else { KEY_SPEC_USER_KEYRING };
+    let found = errno_of(search(name, keyring));
     let own = format!("{name}-own");
-    let made = add_key(&own);
+    let made = add_key(&own, keyring);
     let refused = made < 0 && matches!(last_errno(), libc::EPERM | libc::EACCES);
-    let seen = search(&own) >= 0;
+    let seen = search(&own, keyring) >= 0;
     if made >= 0 {
         // SAFETY: no memory is involved.
-        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_UNLINK, made, KEY_SPEC_USER_KEYRING) };
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_UNLINK, made, keyring) };
     }
     let mut told = facts([("errno", number(found))]);
     // Where no key may be made there is none of its own to be found.
@@ -160,34 +162,18 @@ pub fn key_look(name: &str) -> Facts {
     told
 }
 
-fn add_key(name: &str) -> i64 {
+fn add_key(name: &str, keyring: libc::c_long) -> i64 {
     let Ok(name) = CString::new(name) else { return -1 };
     // SAFETY: the strings live through the call, the payload with its length.
     unsafe {
-        libc::syscall(
-            libc::SYS_add_key,
-            c"user".as_ptr(),
-            name.as_ptr(),
-            c"x".as_ptr(),
-            1usize,
-            KEY_SPEC_USER_KEYRING,
-        )
+        libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1usize, keyring)
     }
 }
 
-fn search(name: &str) -> i64 {
+fn search(name: &str, keyring: libc::c_long) -> i64 {
     let Ok(name) = CString::new(name) else { return -1 };
     // SAFETY: the strings live through the call.
-    unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            KEYCTL_SEARCH,
-            KEY_SPEC_USER_KEYRING,
-            c"user".as_ptr(),
-            name.as_ptr(),
-            0,
-        )
-    }
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SEARCH, keyring, c"user".as_ptr(), name.as_ptr(), 0) }
 }
 
 /// As many descriptors as the process may have.

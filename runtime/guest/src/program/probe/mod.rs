@@ -14,6 +14,7 @@ mod kernel;
 mod load;
 mod net;
 mod process;
+mod reach;
 mod uts;
 
 use std::fs::File;
@@ -54,6 +55,9 @@ fn carry_out(request: &Request) -> Facts {
         Request::Sleeper { name } => process::sleeper(name),
         Request::FindProcess { name } => process::find(name),
         Request::Signal { pid, signal } => process::signal(*pid, *signal),
+        Request::SignalAll { uid, signal } => reach::signal_all(*uid, *signal),
+        Request::Peek { pid, address, bytes } => reach::peek(*pid, *address, *bytes),
+        Request::SetuidFile { uid } => reach::setuid_file(*uid),
         Request::IpcPlant { kind, key } => ipc::plant(*kind, *key),
         Request::IpcLook { kind, key } => ipc::look(*kind, *key),
         Request::Read { path, most } => file::read(path, *most),
@@ -73,7 +77,7 @@ fn carry_out(request: &Request) -> Facts {
         Request::ForkMany { count } => kernel::fork_many(*count),
         Request::Inotify { count } => kernel::inotify(*count),
         Request::KeyPlant { name } => kernel::key_plant(name),
-        Request::KeyLook { name } => kernel::key_look(name),
+        Request::KeyLook { name, of_session } => kernel::key_look(name, *of_session),
         Request::ChrootEscape { path } => escape::chroot(path),
         Request::DotsEscape { path } => escape::dots(path),
         Request::DescriptorEscape { path } => escape::through_descriptors(path),
@@ -89,6 +93,7 @@ fn carry_out(request: &Request) -> Facts {
         Request::KeepShared { bytes } => load::keep(MemoryKind::Shared, *bytes),
         Request::FindWord { path, word, is_machine } => device::find(path, word, *is_machine),
         Request::End { .. } => facts([("errno", number(0))]),
+        Request::SetClock { ahead_s } => device::set_clock(*ahead_s),
         Request::Latency { wall_ms } => load::latency(*wall_ms),
         Request::Shout { text, bytes } => load::shout(text, *bytes),
         Request::Compute { wall_ms } => load::compute(*wall_ms),
