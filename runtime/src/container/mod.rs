@@ -40,7 +40,7 @@ pub use compiled::Compiled;
 pub use launch::{Launch, Started};
 pub use mechanism::{CapabilitySet, Mechanism};
 pub use rootless::RootlessBackend;
-pub(crate) use seccomp::described;
+pub(crate) use seccomp::{compiled_filter, described};
 
 /// What `container` makes of the image's files in `rootfs`, or of the guest program alone.
 pub fn standard_setup(rootfs: Option<&std::path::Path>) -> setup::Setup {

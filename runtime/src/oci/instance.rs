@@ -51,7 +51,7 @@ impl Container {
         }
         let runtime = self.runtime.clone();
         let is_over = |timeout| crate::pidfd::await_end(self.pidfd.as_fd(), timeout).is_ok();
-        if !is_over(Duration::ZERO) {
+        if !is_over(Duration::ZERO) && runtime.profile.reads_bundle {
             let kill = || {
                 let done = runtime.carry_out(&["kill", &self.id, "KILL"], COMMAND_TIMEOUT)?;
                 done.succeeded("kill")
@@ -132,6 +132,10 @@ impl Instance for Container {
     }
 
     fn pause(&mut self) -> Result<(), Error> {
+        if !self.runtime.profile.reads_bundle {
+            let what = format!("{} has no command that pauses", self.runtime.profile.name);
+            return Err(Error::Missing { what, fix: None });
+        }
         let done = self.runtime.carry_out(&["pause", &self.id], COMMAND_TIMEOUT)?;
         done.succeeded("pause").map(drop)
     }

@@ -4,6 +4,7 @@
 //! as it does for a user at a shell, and its end is the container's. Bundles and state are on a
 //! [`stage`] that only the runtimes see.
 
+mod bubblewrap;
 mod bundle;
 mod command;
 mod instance;
@@ -14,7 +15,8 @@ mod stage;
 mod tests;
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -263,7 +265,12 @@ fn begin(runtime: &Runtime, spec: &LaunchSpec, name: &str, events: &EventSink) -
     };
     fds.extend(listener.as_ref().map(|listener| listener.as_fd()));
     let inside_bundle = text(&runtime.stage.inside(bundle_folder(name)))?;
-    let words = runtime.words("run", &plan.workload, &inside_bundle, &id);
+    let filter = if runtime.profile.reads_bundle { None } else { Some(filter()?) };
+    let words = match &filter {
+        None => runtime.words("run", &plan.workload, &inside_bundle, &id),
+        Some(_) => bubblewrap::words(&config, fds.len()),
+    };
+    fds.extend(filter.as_ref().map(|filter| filter.as_fd()));
     events.send(now_ns(), Event::Mark("runtime"));
     let pidfd = runtime.spawn(&words, &fds)?;
     Ok(Begun {
@@ -272,6 +279,17 @@ fn begin(runtime: &Runtime, spec: &LaunchSpec, name: &str, events: &EventSink) -
         told: Source::Channel(outside.into()),
         said: Source::Lines { fd: output, on_line: log(&runtime.profile.name, events.clone()) },
     })
+}
+
+/// The filter of system calls of our own containers, to be read from the beginning.
+fn filter() -> Result<File, Error> {
+    let mut file = rustix::fs::memfd_create("filter", rustix::fs::MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .map_err(|errno| Error::system("make a file in memory")(std::io::Error::from(errno)))?;
+    file.write_all(&crate::container::compiled_filter())
+        .and_then(|()| file.rewind())
+        .map_err(Error::system("write a filter of system calls"))?;
+    Ok(file)
 }
 
 fn bundle_folder(name: &str) -> String {

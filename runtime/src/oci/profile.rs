@@ -29,16 +29,19 @@ struct Known {
     makes_cgroups: bool,
     /// Whether it is given a user namespace with mapped ids.
     maps_ids: bool,
+    /// Whether it reads a bundle and has commands for a container that runs.
+    reads_bundle: bool,
     install: &'static str,
 }
 
-const KNOWN: [Known; 4] = [
+const KNOWN: [Known; 5] = [
     Known {
         name: "runc",
         flags: &[],
         way: Way::Descriptor,
         makes_cgroups: true,
         maps_ids: true,
+        reads_bundle: true,
         install: "apt-get install runc",
     },
     Known {
@@ -47,6 +50,7 @@ const KNOWN: [Known; 4] = [
         way: Way::Descriptor,
         makes_cgroups: true,
         maps_ids: true,
+        reads_bundle: true,
         install: "apt-get install crun",
     },
     Known {
@@ -55,6 +59,7 @@ const KNOWN: [Known; 4] = [
         way: Way::Descriptor,
         makes_cgroups: true,
         maps_ids: true,
+        reads_bundle: true,
         install: "apt-get install libseccomp-dev && cargo install youki --features v1",
     },
     Known {
@@ -65,7 +70,17 @@ const KNOWN: [Known; 4] = [
         makes_cgroups: false,
         // Which it refuses together with the host's network; its sandbox has one of its own.
         maps_ids: false,
+        reads_bundle: true,
         install: "apt-get install runsc",
+    },
+    Known {
+        name: "bwrap",
+        flags: &[],
+        way: Way::Descriptor,
+        makes_cgroups: false,
+        maps_ids: false,
+        reads_bundle: false,
+        install: "apt-get install bubblewrap",
     },
 ];
 
@@ -85,6 +100,7 @@ pub(super) struct Profile {
     pub(super) way: Way,
     pub(super) makes_cgroups: bool,
     pub(super) maps_ids: bool,
+    pub(super) reads_bundle: bool,
     /// Whether it can be asked for a time namespace.
     pub(super) offsets_time: bool,
 }
@@ -123,10 +139,12 @@ impl Wanted {
         let version = version(&path)?;
         let known = KNOWN.iter().find(|known| known.name == self.name);
         // Another build of gVisor under another name is gVisor still.
-        let known = known.or_else(|| KNOWN.iter().find(|known| version.starts_with(known.name)));
+        let known = known
+            .or_else(|| KNOWN.iter().find(|known| known.reads_bundle && version.starts_with(known.name)));
         Ok(Profile {
             name: self.name.clone(),
-            offsets_time: offers_time(&path),
+            // A program that nobody knows is not asked what it may not understand.
+            offsets_time: known.is_some_and(|known| known.reads_bundle) && offers_time(&path),
             program: CString::new(path.as_os_str().as_bytes())
                 .map_err(|error| Error::Invalid(error.to_string()))?,
             path,
@@ -135,6 +153,7 @@ impl Wanted {
             way: known.map_or(Way::Descriptor, |known| known.way),
             makes_cgroups: known.is_none_or(|known| known.makes_cgroups),
             maps_ids: known.is_none_or(|known| known.maps_ids),
+            reads_bundle: known.is_none_or(|known| known.reads_bundle),
         })
     }
 

@@ -1,5 +1,7 @@
 //! What a check is: data, and the functions that differ from check to check.
 
+use std::path::Path;
+
 use guest::probe::{Ending, Fact, Observation, Request};
 use runtime::container::Mechanism;
 use runtime::{Instance, Limits};
@@ -39,6 +41,9 @@ pub struct Check {
     /// In place of `judge`, where something has to be done to instance B: it is paused, stopped, measured.
     /// Such a check shares it with nobody.
     pub act: Option<Act>,
+    /// The image its instance is started from in place of the run's. Such a check has no plant and no look:
+    /// whether an instance starts is for its backend to decide, what that does outside is what is found.
+    pub image: Option<HostileImage>,
     /// What must leak.
     pub twin: Twin,
 }
@@ -60,12 +65,33 @@ impl Check {
         witness: |scene| scene.plants_stand(),
         judge: |_| Err(Missing("the check has no judge".into())),
         act: None,
+        image: None,
         twin: Twin::Process,
     };
 }
 
 /// Does something to instance B and says what was found by it.
 pub type Act = fn(&Scene<'_>, &mut dyn Instance) -> Result<Finding, Missing>;
+
+/// Files that lead astray who sets up an instance of them.
+#[derive(Clone, Copy)]
+pub struct HostileImage {
+    /// Makes them in a folder, given one of the host's where nothing may change.
+    pub fill: fn(&Path, &Path) -> std::io::Result<()>,
+    /// What to make in it, below the folder, as whoever follows its links does.
+    pub careless: &'static str,
+    /// Where nothing may change.
+    pub watched: Watched,
+}
+
+/// What of the host an image's instance may not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// A folder beside the image's files.
+    Outside,
+    /// The image's files, which an instance that must start changes; a sibling must not see it.
+    Files,
+}
 
 /// What is right for a kind of backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +149,8 @@ pub enum Twin {
     Without(&'static [Mechanism]),
     /// A bare process.
     Process,
+    /// The same image, and what is made in it made without a look at where its links lead.
+    Careless,
 }
 
 /// What was found.

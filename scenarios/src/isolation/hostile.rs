@@ -80,6 +80,7 @@ fn outcomes(backend: &dyn Backend, checks: &[&'static Check]) -> Outcomes {
         timeout: Duration::from_secs(60),
         stop: &Stop::new(),
         rounds: AtomicU32::new(0),
+        origin: None,
         troubles: Mutex::default(),
     };
     field.carry_out(jobs(0, checks, |_| true))

@@ -29,6 +29,7 @@ pub fn explain(id: &str) -> Option<String> {
         (check.plant.is_some(), "instance A plants a canary and stays"),
         (true, "the plants are witnessed"),
         (check.look.is_some(), "instance B looks"),
+        (check.image.is_some(), "an instance is started from files that lead out of its root"),
         (check.look.is_none(), "the host looks"),
         (true, "the plants are witnessed again, then it is judged"),
     ];
@@ -48,7 +49,7 @@ pub fn explain(id: &str) -> Option<String> {
     }
     let twin = match check.twin {
         Twin::Process => "a bare process".to_owned(),
-        Twin::Without(_) => twin_name(check.twin),
+        Twin::Without(_) | Twin::Careless => twin_name(check.twin),
     };
     let company = match check.company {
         Company::Together => "shares instances with other checks",
@@ -73,6 +74,7 @@ pub(super) fn expectation(expect: Expect) -> String {
 pub(super) fn twin_name(twin: Twin) -> String {
     match twin {
         Twin::Process => "process".into(),
+        Twin::Careless => "a setup that follows links".into(),
         Twin::Without(without) => {
             let lacks: Vec<String> = without.iter().map(ToString::to_string).collect();
             format!("container without {}", lacks.join(", "))
@@ -113,8 +115,10 @@ mod tests {
                 assert!(!text.is_empty(), "{} lacks a text", check.id);
             }
             assert!(results::claims::claim(check.claim).is_some(), "{}: no claim {}", check.id, check.claim);
-            assert!(check.plant.is_some() || check.look.is_some(), "{} asks nothing", check.id);
-            let shares_nothing = check.limits.is_some() || check.act.is_some();
+            let asks = check.plant.is_some() || check.look.is_some();
+            assert!(asks != check.image.is_some(), "{} asks nothing", check.id);
+            assert!((check.twin == Twin::Careless) == check.image.is_some(), "{}", check.id);
+            let shares_nothing = check.limits.is_some() || check.act.is_some() || check.image.is_some();
             assert!(!shares_nothing || check.company != Company::Together, "{}", check.id);
             assert!(check.act.is_none() || check.look.is_some(), "{}: nobody to act on", check.id);
             assert!(explain(check.id).is_some_and(|text| text.contains(check.source)));

@@ -15,6 +15,9 @@
 //! An instance without anything to do is not started. A check that looks from the host has no `look`:
 //! its judge looks, with [`Scene::planter`] as the way to the instance.
 //!
+//! A check of what an image's own files can do to who starts it ([`image`]) brings them, and its instance is
+//! started, or refused, apart from all rounds.
+//!
 //! Rounds run on threads that have a [`world`] of their own: UTS, IPC, network and mount namespaces
 //! which are "the host" for everything planted, so that `process`, which is apart from nothing, changes
 //! nothing of the real one. (Process ids, users, cgroups, clocks and kernel parameters are the real
@@ -46,6 +49,7 @@ mod control;
 mod group;
 #[cfg(test)]
 mod hostile;
+mod image;
 mod judge;
 mod kind;
 mod list;
@@ -64,7 +68,7 @@ mod start;
 mod tests;
 mod world;
 
-pub use check::{Check, Company, Expect, Finding, Role, Twin};
+pub use check::{Check, Company, Expect, Finding, HostileImage, Role, Twin, Watched};
 pub use kind::Kind;
 pub use list::{all, explain, matching};
 pub use plan::{DEFAULT, Plan};

@@ -42,7 +42,9 @@ pub(super) fn mechanisms(wanted: &str) -> Result<Vec<Mechanism>, String> {
 /// The containers that show what `mechanisms` are for; the first is whole.
 pub(super) fn mutants(mechanisms: &[Mechanism], checks: &[&Check]) -> Vec<Mutant> {
     // What needs the whole host for itself would make this last for hours.
-    let asked: Vec<usize> = (0..checks.len()).filter(|at| checks[*at].company != Company::Quiet).collect();
+    let asked: Vec<usize> = (0..checks.len())
+        .filter(|at| checks[*at].company != Company::Quiet && checks[*at].image.is_none())
+        .collect();
     let mut mutants = vec![Mutant { without: Vec::new(), checks: asked.clone() }];
     mutants.extend(mechanisms.iter().map(|one| {
         // A check with limits takes seconds of its own, and no other mechanism has a part in what it sees.

@@ -134,6 +134,7 @@ fn inside() {
             timeout: Duration::from_secs(60),
             stop: &Stop::new(),
             rounds: std::sync::atomic::AtomicU32::new(0),
+            origin: None,
             troubles: Mutex::default(),
         };
         let outcomes = field.carry_out((0..subjects.len()).flat_map(|at| jobs(at, &all, |_| true)).collect());

@@ -36,7 +36,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn failed(why: &str) -> Outcome {
+    pub(super) fn failed(why: &str) -> Outcome {
         Outcome {
             finding: Finding::Broken(why.to_owned()),
             answered: Err(why.to_owned()),

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use runtime::container::WeakenedBackend;
 use runtime::process::ProcessBackend;
-use runtime::{Backend, Prepared};
+use runtime::{Backend, Prepared, RunContext};
 
 use super::check::{Check, Company, Finding, Twin};
 use super::control::{self, Control};
+use super::image;
 use super::kind::Kind;
 use super::list::twin_name;
 use super::mutate;
@@ -46,9 +47,9 @@ pub(super) type Outcomes = BTreeMap<(usize, usize), Outcome>;
 /// # Errors
 /// Where no backend works or a row cannot be written. A check that goes wrong is a row.
 pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
-    let Stage { backends, context, image, rows, run, stop, progress } = stage;
+    let Stage { backends, context, image: files, rows, run, stop, progress } = stage;
     let checks = plan.checks();
-    let contenders = prepare(&plan.launch, &backends, context, image, run, progress)?;
+    let contenders = prepare(&plan.launch, &backends, context, files, run, progress)?;
     let mut subjects: Vec<Subject> = contenders
         .into_iter()
         .map(|contender| Subject {
@@ -64,7 +65,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             mutate::mechanisms(wanted).map_err(|problem| Error::Plan { key: "mutate", problem })?;
         for mutant in mutate::mutants(&mechanisms, &checks) {
             let backend = mutant.backend();
-            match backend.prepare(context, image) {
+            match backend.prepare(context, files) {
                 Ok(prepared) => {
                     let subject = subjects.len();
                     subjects.push(Subject { name: backend.id(), kind: Kind::Container, prepared });
@@ -82,11 +83,11 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
     let mut twins: Vec<(Twin, Result<usize, String>)> = Vec::new();
     if plan.has_controls() && plan.mutate.is_none() {
         for check in &checks {
-            if twins.iter().any(|(twin, _)| *twin == check.twin) {
+            if check.twin == Twin::Careless || twins.iter().any(|(twin, _)| *twin == check.twin) {
                 continue;
             }
             let subject = twin(check.twin, &subjects[..asked]).unwrap_or_else(|backend| {
-                let prepared = backend.prepare(context, image).map_err(|error| error.to_string())?;
+                let prepared = backend.prepare(context, files).map_err(|error| error.to_string())?;
                 let kind = if check.twin == Twin::Process { Kind::Process } else { Kind::Container };
                 subjects.push(Subject { name: twin_name(check.twin), kind, prepared });
                 Ok(subjects.len() - 1)
@@ -105,6 +106,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
         timeout: Duration::from_secs_f64(plan.launch.timeout_s),
         stop,
         rounds: AtomicU32::new(0),
+        origin: Some((&backends, context)),
         troubles: Mutex::new(Vec::new()),
     };
     let outcomes = field.carry_out(jobs);
@@ -134,6 +136,7 @@ fn twin(twin: Twin, subjects: &[Subject]) -> Result<Result<usize, String>, Box<d
             Some(subject) => Ok(Ok(subject)),
             None => Err(Box::new(ProcessBackend)),
         },
+        Twin::Careless => Ok(Err("the check tries it itself".into())),
         Twin::Without(without) => {
             let backend = WeakenedBackend { without: without.to_vec() };
             let lacks = backend.requirements().into_iter().find_map(|requirement| requirement.state.err());
@@ -151,6 +154,9 @@ fn control_of(
     twins: &[(Twin, Result<usize, String>)],
     outcomes: &Outcomes,
 ) -> Control {
+    if let Some(image) = &check.image {
+        return Control::Tried(image::carelessly(image));
+    }
     match twins.iter().find(|(twin, _)| *twin == check.twin).map(|(_, subject)| subject) {
         None => Control::Not("controls are off".into()),
         Some(Err(why)) => Control::Not(why.clone()),
@@ -184,6 +190,8 @@ pub(super) struct Field<'a> {
     pub(super) timeout: Duration,
     pub(super) stop: &'a Stop,
     pub(super) rounds: AtomicU32,
+    /// What prepares a subject once more, with the image a check brings.
+    pub(super) origin: Option<(&'a [Box<dyn Backend>], &'a RunContext)>,
     pub(super) troubles: Mutex<Vec<String>>,
 }
 
@@ -255,7 +263,23 @@ impl Field<'_> {
             stop: self.stop,
         };
         let asked: Vec<&Check> = checks.iter().map(|at| self.checks[*at]).collect();
+        if let [check] = asked.as_slice()
+            && let Some(image) = &check.image
+        {
+            let outcome = match self.backend(subject) {
+                Some((backend, context)) => image::attempt(check, image, backend, context, &place),
+                None => Outcome::failed("its backend is not there to be prepared once more"),
+            };
+            return vec![((subject, checks[0]), outcome)];
+        }
         checks.iter().zip(round(&asked, &place)).map(|(at, outcome)| ((subject, *at), outcome)).collect()
+    }
+
+    /// What a subject was prepared by.
+    fn backend(&self, subject: usize) -> Option<(&dyn Backend, &RunContext)> {
+        let (backends, context) = self.origin?;
+        let name = &self.subjects[subject].name;
+        Some((backends.iter().find(|backend| backend.id() == *name)?.as_ref(), context))
     }
 
     fn tell(&self, trouble: String) {

@@ -138,9 +138,11 @@ mod tests {
             ("socket", 1, None),
             ("socket", 40, Some(libc::EPERM)),
         ] {
-            let matching: Vec<&&Value> =
-                of(name).iter().filter(|call| holds(&call["args"][0], value)).collect::<Vec<_>>();
-            let errnos: Vec<Option<i64>> = matching.iter().map(|call| call["errnoRet"].as_i64()).collect();
+            let errnos: Vec<Option<i64>> = of(name)
+                .into_iter()
+                .filter(|call| holds(&call["args"][0], value))
+                .map(|call| call["errnoRet"].as_i64())
+                .collect();
             let expected = errno.map(i64::from);
             assert!(
                 !errnos.is_empty() && errnos.iter().all(|errno| *errno == expected),

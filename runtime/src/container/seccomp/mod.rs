@@ -11,6 +11,11 @@ mod profile;
 pub(crate) use describe::described;
 pub(super) use profile::standard;
 
+/// The default profile as a program for those who take one as bytes: `struct sock_filter` after each other.
+pub(crate) fn compiled_filter() -> Vec<u8> {
+    standard().program.iter().flat_map(|instruction| instruction.to_ne_bytes()).collect()
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {

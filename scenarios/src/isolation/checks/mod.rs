@@ -7,6 +7,7 @@ mod cg_memory;
 mod cg_pids;
 mod cg_reach;
 mod cgroup;
+mod image;
 mod ipc;
 mod kernel;
 mod leak;
@@ -34,6 +35,7 @@ pub(super) const TOPICS: &[&[Check]] = &[
     net::ALL,
     mount::ALL,
     mask::ALL,
+    image::ALL,
     user::ALL,
     cgroup::ALL,
     six::ALL,

@@ -180,7 +180,13 @@ pub(super) const ALL: &[Check] = &[
 const PTRACE_SEIZE: i64 = 0x4206;
 /// What keeps from a process of the host that is named by its number: there is none inside, its owner is nobody
 /// inside, no such call is made, and who traces may do no less than the traced.
-const REACH: Twin = Twin::Without(&[Mechanism::PidNamespace, Mechanism::UserNamespace, Mechanism::Seccomp]);
+const REACH: Twin = Twin::Without(&[
+    Mechanism::PidNamespace,
+    Mechanism::UserNamespace,
+    Mechanism::Seccomp,
+    Mechanism::Capability(CAP_SYS_PTRACE),
+]);
+const CAP_SYS_PTRACE: u32 = 19;
 /// Measured: nothing can be asked of it then.
 const NO_CALL: &str = "ENOSYS: its own kernel has no such call";
 /// How long a busy host may take to let a process run, or end.

@@ -78,9 +78,6 @@ pub(super) const ALL: &[Check] = &[
         source: "user_namespaces(7), unshare(2); the door to much of the kernel's code",
         expect: |kind| match kind {
             Kind::Process => Expect::Open,
-            Kind::Runtime => {
-                Expect::Shared("the bundle names no system call filter, so the runtime installs none")
-            }
             Kind::Machine | Kind::Sandbox => Expect::Shared("in a kernel of its own it may"),
             _ => Expect::Apart,
         },
