@@ -81,7 +81,7 @@ pub struct Settings {
     #[arg(long, env = "BENCH_MECHANISMS", value_name = "M,…", value_delimiter = ',')]
     pub mechanisms: Option<Vec<String>>,
 
-    /// prioritize: ask the same of a container in a VM, under these versions of cgroups
+    /// prioritize, isolation: ask the same of a container in a VM, under these versions of cgroups
     #[arg(long, env = "BENCH_INSIDE", value_name = "v1|v2,…", value_delimiter = ',')]
     pub inside: Option<Vec<String>>,
 

@@ -89,7 +89,8 @@ impl Compiled {
                 gate: launch.gate.map(|fd| aside.put(fd)).transpose()?,
                 parent: aside.put(own_pidfd()?)?,
                 ends_with_parent: launch.ends_with_parent,
-                shared_until: aside.end().filter(|_| self.may_share_memory),
+                // Who shares them takes none but those aside along: that closes descriptors, too.
+                shared_until: aside.end().filter(|_| self.may_share_memory && self.close_descriptors),
             };
             self.clone(&child, launch, arena)
         };

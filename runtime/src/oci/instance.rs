@@ -88,6 +88,17 @@ impl Container {
         problems
     }
 
+    /// A command of the runtime's about this container.
+    fn command(&self, word: &str) -> Result<(), Error> {
+        let Runtime { profile, .. } = &*self.runtime;
+        if !profile.reads_bundle {
+            let what = format!("{} has no command {word}", profile.name);
+            return Err(Error::Missing { what, fix: None });
+        }
+        let done = self.runtime.carry_out(&[word, &self.id], COMMAND_TIMEOUT)?;
+        done.succeeded(word).map(drop)
+    }
+
     /// Removes what the runtime should have removed, and says what that was.
     fn remove(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -132,17 +143,11 @@ impl Instance for Container {
     }
 
     fn pause(&mut self) -> Result<(), Error> {
-        if !self.runtime.profile.reads_bundle {
-            let what = format!("{} has no command that pauses", self.runtime.profile.name);
-            return Err(Error::Missing { what, fix: None });
-        }
-        let done = self.runtime.carry_out(&["pause", &self.id], COMMAND_TIMEOUT)?;
-        done.succeeded("pause").map(drop)
+        self.command("pause")
     }
 
     fn resume(&mut self) -> Result<(), Error> {
-        let done = self.runtime.carry_out(&["resume", &self.id], COMMAND_TIMEOUT)?;
-        done.succeeded("resume").map(drop)
+        self.command("resume")
     }
 
     fn stop(&mut self) -> Result<Exit, Error> {

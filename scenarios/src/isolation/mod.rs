@@ -50,6 +50,7 @@ mod group;
 #[cfg(test)]
 mod hostile;
 mod image;
+mod inside;
 mod judge;
 mod kind;
 mod list;

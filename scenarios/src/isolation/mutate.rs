@@ -61,7 +61,9 @@ pub(super) fn mutants(mechanisms: &[Mechanism], checks: &[&Check]) -> Vec<Mutant
             continue;
         }
         add(&mut mutants, all.to_vec(), at);
-        for left_in in all.iter().filter(|one| mechanisms.contains(one)) {
+        // A capability is no mechanism by itself, but may be what keeps where all else is gone.
+        let is_tried = |one: &&Mechanism| mechanisms.contains(one) || matches!(one, Mechanism::Capability(_));
+        for left_in in all.iter().filter(is_tried) {
             add(&mut mutants, all.iter().copied().filter(|one| one != left_in).collect(), at);
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::{list, mutate};
+use crate::prioritize::Version;
 use crate::{Error, HostSize, Launch};
 
 /// The default plan.
@@ -20,6 +21,9 @@ pub struct Plan {
     pub check: Vec<String>,
     /// `on` or `off`: whether each check is tried with its mechanism removed.
     pub controls: String,
+    /// Versions of cgroups under which the checks of cgroups are asked of a container in a virtual machine too.
+    #[serde(default)]
+    pub inside: Vec<Version>,
     /// For tests of the checks themselves: `all`, or a mechanism to be left out of `container`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mutate: Option<String>,
@@ -27,7 +31,7 @@ pub struct Plan {
 
 impl Plan {
     /// Its own keys, beside those of [`Launch`].
-    pub(crate) const KEYS: &[&str] = &["check", "controls", "mutate"];
+    pub(crate) const KEYS: &[&str] = &["check", "controls", "inside", "mutate"];
 
     /// The default plan.
     ///

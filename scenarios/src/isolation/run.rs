@@ -12,6 +12,7 @@ use runtime::{Backend, Prepared, RunContext};
 use super::check::{Check, Company, Finding, Twin};
 use super::control::{self, Control};
 use super::image;
+use super::inside;
 use super::kind::Kind;
 use super::list::twin_name;
 use super::mutate;
@@ -24,6 +25,10 @@ use crate::{Completion, Error, Progress, Stage, Stop};
 
 /// Rounds at once: what one waits for, another can use.
 const THREADS: usize = 2;
+
+/// How often at most it is looked at a counter of the whole machine. What else the host does moves it as well,
+/// which hides what an instance adds and does not feign it: each time that is another number.
+const LOOKS_AT_A_COUNTER: u32 = 4;
 
 /// Something that can be checked.
 pub(super) struct Subject {
@@ -123,6 +128,14 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             rows.check(&row)?;
         }
         progress(Progress::Checked { backend: name.clone(), counts });
+    }
+    for version in plan.inside.iter().take_while(|_| !stop.requested()) {
+        progress(Progress::Preparing { backend: version.backend() });
+        match inside::ask(plan, *version, context, stop) {
+            Ok(told) => told.iter().try_for_each(|row| rows.check(row))?,
+            Err(_) if stop.requested() => {}
+            Err(why) => warn(run, progress, format!("{}: {why}", version.backend())),
+        }
     }
     run.complete = !stop.requested();
     rows.update(run)?;
@@ -240,6 +253,19 @@ impl Field<'_> {
     /// instance must not be another's outcome.
     fn job(&self, job: &Job) -> Vec<((usize, usize), Outcome)> {
         let mut found: Vec<((usize, usize), Outcome)> = self.round(job.subject, &job.checks);
+        if let ([at], [(_, outcome)]) = (job.checks.as_slice(), found.as_mut_slice()) {
+            let check = self.checks[*at];
+            let is_counter = check.looks_before && check.act.is_none();
+            for _ in 1..LOOKS_AT_A_COUNTER {
+                let is_hidden = matches!(outcome.finding, Finding::Apart(_) | Finding::Wrong(_));
+                if !is_counter || !is_hidden || self.stop.requested() {
+                    break;
+                }
+                if let Some((_, again)) = self.round(job.subject, &[*at]).pop() {
+                    *outcome = again;
+                }
+            }
+        }
         for ((_, at), outcome) in &mut found {
             let is_missing = outcome.answered.is_err() && !matches!(outcome.finding, Finding::Absent(_));
             if is_missing

@@ -21,6 +21,13 @@ pub fn enter() -> Result<(), String> {
     mount("/dev/shm", Some(c"tmpfs"), c"/dev/shm", libc::MS_NOSUID | libc::MS_NODEV)
 }
 
+/// Whether the calling thread has a namespace of this kind of its own: what it sets there is nobody else's.
+/// Where it has none (engines live in the real host), parameters of the kernel are left alone.
+pub fn has_own(kind: &str) -> bool {
+    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/{kind}"));
+    matches!((of("thread-self"), of("self")), (Ok(own), Ok(main)) if own != main)
+}
+
 fn mount(what: &str, kind: Option<&CStr>, target: &CStr, flags: libc::c_ulong) -> Result<(), String> {
     let kind = kind.map_or(std::ptr::null(), CStr::as_ptr);
     // SAFETY: the strings are constants that end with NUL; the data argument may be null.

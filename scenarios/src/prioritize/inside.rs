@@ -28,7 +28,7 @@ pub enum Version {
 }
 
 impl Version {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Version::V1 => "v1",
             Version::V2 => "v2",
@@ -36,7 +36,7 @@ impl Version {
     }
 
     /// How rows and charts call a container there.
-    pub(super) fn backend(self) -> String {
+    pub(crate) fn backend(self) -> String {
         format!("container in a VM ({})", self.name())
     }
 }

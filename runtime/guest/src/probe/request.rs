@@ -229,6 +229,11 @@ pub enum Request {
         /// Where.
         path: String,
     },
+    /// Takes a mount's being read-only away: `errno`.
+    Remount {
+        /// Where it is mounted.
+        path: String,
+    },
     /// Makes a device node and opens it: `errno`, `mknod`, `open`.
     Device {
         /// Block, else character.

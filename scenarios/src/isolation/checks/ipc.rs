@@ -7,6 +7,7 @@ use runtime::container::Mechanism;
 use super::super::check::{Absent, Check, Finding, HostPlant, Missing, OnHost, Scene, Twin};
 use super::super::judge;
 use super::super::nonce::Nonce;
+use super::super::world;
 
 const CLAIM: &str = "ns-ipc";
 const SYSTEM_V: &str = "ipc_namespaces(7), sysvipc(7)";
@@ -87,7 +88,56 @@ pub(super) const ALL: &[Check] = &[
         twin: TWIN,
         ..Check::NOTHING
     },
+    Check {
+        id: "ipc-limit",
+        claim: CLAIM,
+        question: "has an instance the host's limit of System V shared memory?",
+        source: "ipc_namespaces(7): /proc/sys/kernel/shmmni; sysvipc(7)",
+        on_host: Some(Limit::plant),
+        look: Some(|_| vec![Request::Read { path: LIMIT.into(), most: 32 }]),
+        judge: |scene| {
+            let seen = scene.look(0)?;
+            let errno = seen.number("errno")?;
+            if errno == i64::from(libc::ENOENT) && !scene.kind.shares_kernel() {
+                return Ok(Finding::Absent(format!("the kernel inside has no {LIMIT}")));
+            }
+            let text = seen.text("text").map_err(|_| Missing(format!("{LIMIT}: {}", judge::name(errno))))?;
+            Ok(judge::differs("limit", text.trim(), &scene.host()?.text()))
+        },
+        twin: TWIN,
+        ..Check::NOTHING
+    },
 ];
+
+/// Segments there may be; what is set is more than any instance begins with, and harms nobody.
+const LIMIT: &str = "/proc/sys/kernel/shmmni";
+
+/// The world's limit, changed to a random one.
+struct Limit(String);
+
+impl Limit {
+    fn plant(nonce: &Nonce) -> HostPlant {
+        if !world::has_own("ipc") {
+            return Err(Absent("this is the real host's IPC namespace, which is left as it is".into()));
+        }
+        let value = nonce.amplitude(4097, 30_000).to_string();
+        std::fs::write(LIMIT, &value).map_err(|error| Absent(format!("{LIMIT}: {error}")))?;
+        Ok(Box::new(Limit(value)))
+    }
+}
+
+impl OnHost for Limit {
+    fn witness(&self) -> Result<String, String> {
+        match std::fs::read_to_string(LIMIT) {
+            Ok(text) if text.trim() == self.0 => Ok(format!("{LIMIT} of the host is {}", self.0)),
+            other => Err(format!("{LIMIT} of the host is {other:?}")),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
 
 fn plant(kind: IpcKind, nonce: &Nonce) -> Vec<Request> {
     vec![Request::IpcPlant { kind, key: nonce.key() }]

@@ -71,7 +71,6 @@ pub(super) const ALL: &[Check] = channels! {
     "leak-partitions" "/proc/partitions" Value::Names(partitions), of_kernel, Twin::Process;
     "leak-swaps" "/proc/swaps" Value::Names(after_the_heading), of_kernel, Twin::Process;
     "leak-modules" "/proc/modules" Value::Names(modules), of_kernel, Twin::Process;
-    "leak-locks" "/proc/locks" Value::Names(locks), Expect::usual, Twin::Process;
     "leak-keys" "/proc/keys" Value::Names(first_words), Expect::usual,
         Twin::Without(&[Mechanism::Masked("/proc/keys"), Mechanism::UserNamespace]);
     "leak-timer-list" "/proc/timer_list" Value::Counter(timer_now), Expect::usual,
@@ -336,13 +335,6 @@ fn modules(text: &str) -> Vec<String> {
     text.lines().filter_map(module).collect()
 }
 
-/// Device and inode of the locked files.
-fn locks(text: &str) -> Vec<String> {
-    let file =
-        |line: &str| words(line).into_iter().find(|word| word.matches(':').count() == 2).map(str::to_owned);
-    text.lines().filter_map(file).collect()
-}
-
 /// `now at … nsecs`.
 fn timer_now(text: &str) -> Option<u64> {
     words(text.split_once("now at")?.1).first()?.parse().ok()
@@ -380,7 +372,6 @@ mod tests {
             partitions("major minor  #blocks  name\n\n 254 0 268435456 vda\n 7 0 0 loop0\n"),
             ["254 0 268435456 vda"]
         );
-        assert_eq!(locks("1: FLOCK  ADVISORY  WRITE 19276 fe:00:10010660 0 EOF\n"), ["fe:00:10010660"]);
         assert_eq!(timer_now("Timer List\nnow at 123 nsecs\n"), Some(123));
         assert_eq!(address("0000000000000000 T a\n"), None);
         assert_eq!(after("some avg10=1.57 total=954\nfull total=1", "total="), Some(954));

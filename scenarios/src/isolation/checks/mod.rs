@@ -11,6 +11,7 @@ mod image;
 mod ipc;
 mod kernel;
 mod leak;
+mod leak_locks;
 mod mask;
 mod mount;
 mod net;
@@ -50,6 +51,7 @@ pub(super) const TOPICS: &[&[Check]] = &[
     vm::ALL,
     vm_kernel::ALL,
     leak::ALL,
+    leak_locks::ALL,
     call::ALL,
     privilege::CREDENTIALS,
     privilege::FILES,

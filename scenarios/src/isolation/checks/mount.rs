@@ -224,6 +224,22 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
     Check {
+        id: "mount-remount",
+        claim: CLAIM,
+        question: "can an instance make writable what is mounted read-only for it?",
+        source: "mount(2), MS_REMOUNT; mount_namespaces(7), \"Restrictions on mount namespaces\"",
+        expect: |kind| match kind {
+            Kind::Process => Expect::Open,
+            Kind::Machine | Kind::Sandbox => Expect::Shared("it is the administrator of a kernel of its own"),
+            _ => Expect::Apart,
+        },
+        company: Company::Alone,
+        look: Some(|_| vec![Request::Remount { path: "/sys".into() }]),
+        judge: |scene| judge::refused(scene.look(0)?, &[libc::EPERM, libc::EACCES]),
+        twin: Twin::Without(&[Mechanism::Capability(CAP_SYS_ADMIN), Mechanism::Seccomp]),
+        ..Check::NOTHING
+    },
+    Check {
         id: "mount-device",
         claim: CLAIM,
         question: "can an instance make and open a device node of its own choice?",

@@ -8,6 +8,7 @@ use nix::libc;
 
 use super::super::check::{Absent, HostPlant, OnHost};
 use super::super::nonce::Nonce;
+use super::super::world;
 
 /// A parameter that is there in every version and changes nothing else.
 pub(super) const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
@@ -18,6 +19,14 @@ fn address(name: &str) -> std::io::Result<SocketAddr> {
 
 pub(super) fn connect(name: &str) -> std::io::Result<UnixStream> {
     UnixStream::connect_addr(&address(name)?)
+}
+
+/// The real host's routes and parameters are not to be changed.
+fn only_in_a_world() -> Result<(), Absent> {
+    match world::has_own("net") {
+        true => Ok(()),
+        false => Err(Absent("this is the real host's network, which is left as it is".into())),
+    }
 }
 
 /// An abstract socket of the world's host.
@@ -94,6 +103,7 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn plant(nonce: &Nonce) -> HostPlant {
+        only_in_a_world()?;
         // 198.18.0.0/15 is for benchmarks (RFC 2544): nobody's.
         let octets = [198, 18, nonce.amplitude(1, 255) as u8, 0];
         // SAFETY: plain data.
@@ -196,6 +206,7 @@ pub(super) struct LocalPorts(String);
 
 impl LocalPorts {
     pub(super) fn plant(nonce: &Nonce) -> HostPlant {
+        only_in_a_world()?;
         let value = format!("{}\t61000", nonce.amplitude(31_000, 40_000));
         std::fs::write(PORTS, &value).map_err(|error| Absent(format!("{PORTS}: {error}")))?;
         Ok(Box::new(LocalPorts(value)))

@@ -106,6 +106,16 @@ pub fn mount(path: &str) -> Facts {
     facts([("errno", number(errno_of(result.into())))])
 }
 
+/// mount(2) with MS_REMOUNT and MS_BIND: the flags of the mount at `path` without MS_RDONLY.
+pub fn remount(path: &str) -> Facts {
+    let Ok(target) = CString::new(path) else { return Facts::new() };
+    let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let none = std::ptr::null();
+    // SAFETY: a string that ends with NUL; nothing else is passed.
+    let result = unsafe { libc::mount(none, target.as_ptr(), none, flags, none.cast()) };
+    facts([("errno", number(errno_of(result.into())))])
+}
+
 /// mknod(2) of a device and open(2) of it.
 pub fn device(is_block: bool, major: u32, minor: u32) -> Facts {
     let mut made = 0;

@@ -84,6 +84,7 @@ fn carry_out(request: &Request) -> Facts {
         Request::Descriptors { mark } => escape::descriptors(mark),
         Request::OpenFolders => escape::folders(),
         Request::Mount { path } => escape::mount(path),
+        Request::Remount { path } => escape::remount(path),
         Request::Device { block, major, minor } => escape::device(*block, *major, *minor),
         Request::Handle => escape::handle(),
         Request::Create { path } => file::create(path),
