@@ -1,6 +1,6 @@
 //! QEMU made ready for the machines of one run.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -139,12 +139,4 @@ fn of_host(limits: &Limits) -> Limits {
         io: limits.io.clone(),
         ..Limits::default()
     }
-}
-
-/// A free port of the host's loopback. QEMU opens it itself, so somebody may be quicker; it then
-/// says so and the attempt is a failed one.
-pub(super) fn free_port() -> Result<SocketAddr, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(Error::system("find a free port of the host's loopback"))
 }

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::monitor::{Monitor, Told};
+use super::reach::Held;
 use super::saving;
 use crate::cgroup::{Cgroup, Statistics};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
-use crate::network::Port;
 use crate::spawn::{Program, User, spawn};
 use crate::watch::{OnLine, Source, Watch};
 use crate::{Error, Exit, Footprint, Instance, Saved};
@@ -62,7 +62,7 @@ pub(super) struct Vm {
     monitor: Monitor,
     cgroup: Option<Cgroup>,
     service: Option<SocketAddr>,
-    port: Option<Port>,
+    held: Option<Held>,
     is_savable: bool,
     ended: bool,
 }
@@ -98,7 +98,7 @@ pub(super) fn start(
         monitor,
         cgroup: launch.cgroup,
         service: launch.service,
-        port: None,
+        held: None,
         is_savable: false,
         ended: false,
     };
@@ -196,8 +196,8 @@ impl Vm {
     }
 
     /// Holds what belongs to the machine's network until it is gone.
-    pub(super) fn hold(mut self, port: Option<Port>) -> Vm {
-        self.port = port;
+    pub(super) fn hold(mut self, held: Option<Held>) -> Vm {
+        self.held = held;
         self
     }
 

@@ -9,6 +9,7 @@ mod disk;
 mod endings;
 mod file;
 mod floor;
+mod forward;
 mod full;
 mod hypervisor;
 mod initramfs;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use super::hypervisor::free_port;
+use super::forward::Forward;
 use super::recipe::{self, Network, Way};
 use crate::network::{self, Bridge, Kind, Port};
 use crate::{Error, InstanceName, RunContext, Workload};
@@ -20,7 +20,16 @@ pub(super) struct Reach {
     /// For its recipe.
     pub(super) network: Network,
     tap: Option<OwnedFd>,
-    port: Option<Port>,
+    held: Held,
+}
+
+/// What nobody else may have until the machine is gone.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// Its place at the run's bridge. Of the tap the machine has its own descriptor.
+    Place { _place: Port },
+    /// The host's port that leads to it.
+    Forward { _forward: Forward },
 }
 
 impl Access {
@@ -43,7 +52,7 @@ impl Access {
             let guest_port = guest_port.unwrap_or_default();
             let way = Way::Tap { file };
             let network = Network { way, guest_port, address, prefix, mac, device: None };
-            return Ok(Some(Reach { network, tap: Some(port.tap()?), port: Some(port) }));
+            return Ok(Some(Reach { network, tap: Some(port.tap()?), held: Held::Place { _place: port } }));
         }
         match (guest_port, self.kind) {
             (None, _) => Ok(None),
@@ -51,8 +60,9 @@ impl Access {
                 Err(Error::Invalid("this workload is reached over a network, and there is none".into()))
             }
             (Some(guest_port), _) => {
-                let network = Network::of(name.index, free_port()?.port()).leading_to(guest_port);
-                Ok(Some(Reach { network, tap: None, port: None }))
+                let forward = Forward::reserve()?;
+                let network = Network::of(name.index, forward.host_port).leading_to(guest_port);
+                Ok(Some(Reach { network, tap: None, held: Held::Forward { _forward: forward } }))
             }
         }
     }
@@ -92,9 +102,8 @@ impl Reach {
         self.network.service()
     }
 
-    /// What is to be held until the machine is gone: its address is nobody else's so long. Of the tap
-    /// the machine has its own descriptor.
-    pub(super) fn into_port(self) -> Option<Port> {
-        self.port
+    /// What is to be held until the machine is gone.
+    pub(super) fn into_held(self) -> Held {
+        self.held
     }
 }

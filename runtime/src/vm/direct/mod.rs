@@ -210,7 +210,7 @@ impl Prepared for PreparedVm {
         };
         let vm = self.hypervisor.start(&start, &events, |_| Ok(()))?;
         let vm = if reach.is_none() && !is_long { vm.savable() } else { vm };
-        Ok(Box::new(vm.hold(reach.and_then(Reach::into_port))))
+        Ok(Box::new(vm.hold(reach.map(Reach::into_held))))
     }
 }
 

@@ -297,7 +297,7 @@ impl Prepared for PreparedVm {
                 }
             }),
         };
-        let vm = FullVm::new(vm.hold(reach.and_then(Reach::into_port)), cloned, events.clone());
+        let vm = FullVm::new(vm.hold(reach.map(Reach::into_held)), cloned, events.clone());
         self.hypervisor.watch.add(lines, events).map_err(Error::system("watch a machine's console"))?;
         Ok(Box::new(vm))
     }

@@ -240,7 +240,7 @@ impl PreparedRestore {
             let uri = Some(format!("fd:{}", recipe::file_fd(3)));
             monitor.queue(qapi::qmp::migrate_incoming { uri, channels: None, exit_on_error: None })
         })?;
-        Ok(vm.hold(reach.and_then(Reach::into_port)))
+        Ok(vm.hold(reach.map(Reach::into_held)))
     }
 }
 

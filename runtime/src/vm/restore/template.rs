@@ -245,7 +245,7 @@ fn boot(
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
-    Ok(vm.hold(reach.and_then(Reach::into_port)))
+    Ok(vm.hold(reach.map(Reach::into_held)))
 }
 
 /// Memory that QEMU finds in a shared file is not part of the state.
