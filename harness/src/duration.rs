@@ -25,9 +25,41 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The deadline of the whole, and those of phases.
+pub type Deadlines = (Option<Duration>, Vec<(String, Duration)>);
+
+/// Reads `90s`, or with deadlines of phases `90s,firmware=10s`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn deadlines(text: &str) -> Result<Deadlines, String> {
+    let (mut whole, mut phases) = (None, Vec::new());
+    for word in text.split(',') {
+        match word.split_once('=') {
+            Some((phase, longest)) => phases.push((phase.trim().to_owned(), parse(longest.trim())?)),
+            None if whole.is_some() => {
+                return Err(format!("{text:?} has two deadlines of the whole: write one, and PHASE=TIME"));
+            }
+            None => whole = Some(parse(word.trim())?),
+        }
+    }
+    Ok((whole, phases))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn phases_have_deadlines_of_their_own() {
+        let seconds = Duration::from_secs;
+        assert_eq!(deadlines("90"), Ok((Some(seconds(90)), Vec::new())));
+        let phases = vec![("firmware".to_owned(), seconds(10)), ("kernel".to_owned(), seconds(30))];
+        assert_eq!(deadlines("firmware=10s, 2m, kernel=30s"), Ok((Some(seconds(120)), phases)));
+        for bad in ["90s,80s", "kernel=", "=", "90s,", "kernel=x"] {
+            assert!(deadlines(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn durations() {

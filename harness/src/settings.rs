@@ -181,7 +181,7 @@ pub struct Settings {
     #[arg(long, env = "BENCH_SEED", value_name = "S")]
     pub seed: Option<u64>,
 
-    /// Deadline of an attempt, as 90s or 2m
+    /// Deadline of an attempt, as 90s or 2m, and of phases of it, as 90s,firmware=10s,kernel=30s
     #[arg(long, env = "BENCH_TIMEOUT", value_name = "T")]
     pub timeout: Option<String>,
 
@@ -226,8 +226,13 @@ impl Settings {
         if table.remove("timeout").is_some()
             && let Some(text) = &self.timeout
         {
-            let timeout = duration::parse(text).map_err(Failure::Usage)?;
-            table.insert("timeout_s".into(), timeout.as_secs_f64().into());
+            let (whole, phases) = duration::deadlines(text).map_err(Failure::Usage)?;
+            table.extend(whole.map(|whole| ("timeout_s".to_owned(), whole.as_secs_f64().into())));
+            let phases: Table =
+                phases.into_iter().map(|(phase, longest)| (phase, longest.as_secs_f64().into())).collect();
+            if !phases.is_empty() {
+                table.insert("phase_timeout_s".into(), phases.into());
+            }
         }
         Ok(table)
     }

@@ -4,6 +4,41 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::backend::{Exit, InstanceName};
 
+/// Every phase a start may have.
+pub const PHASES: [&str; 27] = [
+    // Of machines.
+    "clone",
+    "vmm",
+    "firmware",
+    "loader",
+    "kernel",
+    "initramfs",
+    "systemd",
+    "units",
+    "load",
+    "resume",
+    // Of containers and processes.
+    "cgroup",
+    "cgroup-join",
+    "spawn",
+    "namespaces",
+    "identity",
+    "network",
+    "rootfs",
+    "filesystems",
+    "privileges",
+    "exec",
+    // Of runtimes and engines.
+    "bundle",
+    "runtime",
+    "sandbox",
+    "create",
+    "start",
+    // Of nothing.
+    "first-half",
+    "second-half",
+];
+
 /// Something that happened to an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -27,6 +62,8 @@ pub enum Event {
     /// Something about the instance has been measured: what, with its unit as in `overlay_bytes`, and
     /// the value. Where it is told several times, the last value counts.
     Measured(&'static str, u64),
+    /// A line of its firmware's debug port.
+    Firmware(String),
     /// A line of output: workload, kernel or hypervisor.
     Log(String),
     /// The workload's command ended.
@@ -70,6 +107,7 @@ impl EventSink {
 
     /// Passes on an event. A receiver that has gone away is no error: the run is over.
     pub fn send(&self, at_ns: u64, event: Event) {
+        debug_assert!(!matches!(event, Event::Mark(phase) if !PHASES.contains(&phase)), "{event:?}");
         self.send_delayed(at_ns, event, None);
     }
 

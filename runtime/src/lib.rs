@@ -35,7 +35,7 @@ pub use backend::{
 };
 pub use cache::cache_dir;
 pub use cgroup::Limits;
-pub use event::{Event, EventSink, Stamped};
+pub use event::{Event, EventSink, PHASES, Stamped};
 pub use guest::{Protocol, Service, Task, Workload};
 pub use program::{guest_program, guest_program_bytes};
 

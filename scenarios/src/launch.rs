@@ -1,5 +1,6 @@
 //! What every scenario's plan says of the instances it starts.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use runtime::{Limits, vm};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::deadlines::Deadlines;
 
 /// What is started, on what, from what, within which limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub struct Launch {
     pub seed: u64,
     /// Deadline of an attempt in seconds after it was begun.
     pub timeout_s: f64,
+    /// Deadlines of phases of its start, each in seconds after the phase began; the whole has its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phase_timeout_s: BTreeMap<String, f64>,
     /// Longest wait for the host to become quiet before something is measured, in seconds.
     pub settle_s: f64,
     /// Image reference.
@@ -71,6 +76,7 @@ impl Launch {
         "command",
         "seed",
         "timeout_s",
+        "phase_timeout_s",
         "settle_s",
         "image",
         "accel",
@@ -109,6 +115,15 @@ impl Launch {
         for (key, seconds, least) in [("timeout_s", self.timeout_s, 1e-3), ("settle_s", self.settle_s, 0.0)] {
             if !(least..=86_400.0).contains(&seconds) {
                 return bad(key, format!("{seconds} is not within {least} s to a day"));
+            }
+        }
+        for (phase, seconds) in &self.phase_timeout_s {
+            if !runtime::PHASES.contains(&phase.as_str()) {
+                let problem = format!("{phase:?} is no phase of a start: {}", runtime::PHASES.join(", "));
+                return bad("phase_timeout_s", problem);
+            }
+            if !(1e-3..=86_400.0).contains(seconds) {
+                return bad("phase_timeout_s", format!("{phase}: {seconds} is not within 0.001 s to a day"));
             }
         }
         if let Some(cpus) = self.cpus
@@ -212,9 +227,9 @@ impl Launch {
         Limits { memory_bytes: self.memory_bytes, cpus: self.cpus, pids: self.pids, ..Limits::default() }
     }
 
-    /// The deadline of an attempt in nanoseconds.
-    pub(crate) fn timeout_ns(&self) -> u64 {
-        (self.timeout_s * 1e9) as u64
+    /// The deadlines of an attempt.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        Deadlines::of(self.timeout_s, &self.phase_timeout_s)
     }
 
     /// The longest wait for a quiet host in nanoseconds.

@@ -6,6 +6,7 @@ pub mod claims;
 mod client;
 mod clock;
 mod contender;
+mod deadlines;
 pub mod density;
 mod error;
 mod host_size;

@@ -119,6 +119,7 @@ async fn follow(
             | Event::Measured(..)
             | Event::Parked
             | Event::Became(_)
+            | Event::Firmware(_)
             | Event::Observed(_) => {}
         }
     }

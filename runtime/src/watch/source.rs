@@ -155,13 +155,17 @@ impl Reader {
                     let error = "the firmware found nothing to boot: no bootable device";
                     events.send(at_ns, Event::Failed(error.into()));
                 }
+                let said = String::from_utf8_lossy(line);
                 // In order, and each once: firmware repeats itself.
                 while let Some((text, phase)) = marks.get(*told) {
-                    if !String::from_utf8_lossy(line).contains(text) {
+                    if !said.contains(text) {
                         break;
                     }
                     events.send(at_ns, Event::Mark(phase));
                     *told += 1;
+                }
+                if !said.trim().is_empty() {
+                    events.send(at_ns, Event::Firmware(said.trim().to_owned()));
                 }
             }),
             Kind::Lines { on_line, lines } => lines.feed(bytes, |line| on_line(at_ns, line)),

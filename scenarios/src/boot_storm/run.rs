@@ -80,7 +80,7 @@ fn order_of(plan: &Plan, turn: &Turn, trial: &Trial<'_>) -> Result<Order, Error>
             .offsets_ns(plan.instances, plan.launch.seed.wrapping_add(u64::from(turn.block))),
         instances: plan.instances,
         first: 0,
-        timeout_ns: plan.launch.timeout_ns(),
+        deadlines: plan.launch.deadlines(),
         stall_ns: plan.stall_launcher_ms.saturating_mul(1_000_000),
         guard: None,
         served: None,

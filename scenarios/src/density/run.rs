@@ -176,7 +176,7 @@ impl Repetition<'_> {
 
     /// Has each machine that can give back what it has beyond `bytes`, and looks once more.
     async fn shrink(&mut self, trial: &mut Trial<'_>, bytes: u64, backend: &str) {
-        let patience = Duration::from_nanos(self.plan.launch.timeout_ns());
+        let patience = Duration::from_nanos(self.plan.launch.deadlines().whole_ns);
         let instances = self.storms.iter_mut().flat_map(Storm::instances_mut);
         let refused: Vec<String> = instances
             .filter_map(|instance| instance.set_memory(bytes, patience).err())
@@ -206,7 +206,7 @@ impl Repetition<'_> {
             offsets_ns: Some(vec![0; more as usize]),
             instances: more,
             first: self.launched,
-            timeout_ns: self.plan.launch.timeout_ns(),
+            deadlines: self.plan.launch.deadlines(),
             stall_ns: 0,
             guard: Some(Box::new(move || {
                 let free = Host::read(Path::new("/")).free_ratio()?;

@@ -193,7 +193,7 @@ impl OneDrill<'_> {
             offsets_ns: Some(vec![0; instances as usize]),
             instances,
             first,
-            timeout_ns: self.plan.launch.timeout_ns(),
+            deadlines: self.plan.launch.deadlines(),
             stall_ns: 0,
             guard: None,
             served: Some(Box::new(move |number, address| registry.set(number, Some(address)))),

@@ -120,7 +120,7 @@ impl<'a, 't> Scene<'a, 't> {
             offsets_ns: Some(vec![0]),
             instances: 1,
             first: self.started(),
-            timeout_ns: self.launch.timeout_ns(),
+            deadlines: self.launch.deadlines(),
             stall_ns: 0,
             guard: None,
             served: None,

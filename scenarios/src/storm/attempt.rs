@@ -6,6 +6,8 @@ use guest::Workload;
 use results::record::{Attempt, Measure, Outcome, Phase};
 use runtime::{Event, Exit, Stamped};
 
+use crate::deadlines::Deadlines;
+
 /// Lines of an instance's output that are kept to explain its end.
 const LOG_LINES: usize = 5;
 
@@ -55,6 +57,8 @@ pub(crate) struct Progressing {
     /// Each with when it was told.
     measures: BTreeMap<&'static str, Vec<(u64, u64)>>,
     log: VecDeque<String>,
+    /// Its firmware's last line.
+    firmware: String,
     outcome: Option<(Outcome, String)>,
 }
 
@@ -92,6 +96,7 @@ impl Progressing {
                 }
                 self.log.push_back(line);
             }
+            Event::Firmware(line) => self.firmware = line,
             Event::CommandExited(code) if self.reached_ns(target).is_none() && code != 0 => {
                 self.decide(Outcome::Failed, format!("the command ended with exit status {code}"));
             }
@@ -115,6 +120,8 @@ impl Progressing {
         if !self.log.is_empty() && outcome != Outcome::Ready {
             let said = Vec::from(std::mem::take(&mut self.log)).join(" | ");
             error = format!("{error}; its last lines: {said}");
+        } else if !self.firmware.is_empty() && outcome != Outcome::Ready {
+            error = format!("{error}; its firmware's last line: {}", self.firmware);
         }
         self.outcome = Some((outcome, error));
     }
@@ -127,12 +134,47 @@ impl Progressing {
     }
 
     /// How far it has come, as the end of a sentence.
-    pub(super) fn whereabouts(&self) -> String {
-        match (self.ready_ns, self.marks.iter().max_by_key(|(at_ns, _)| *at_ns)) {
-            (Some(_), _) => ", after it was ready".into(),
-            (None, Some((_, phase))) => format!(", in its phase {phase}"),
+    fn whereabouts(&self) -> String {
+        match (self.ready_ns, self.phase()) {
+            (Some(ready_ns), _) => format!(", after it was ready {}", self.since_start(ready_ns)),
+            (None, Some((began_ns, phase))) => {
+                format!(", in its phase {phase}, which began {}", self.since_start(began_ns))
+            }
             (None, None) => String::new(),
         }
+    }
+
+    fn since_start(&self, at_ns: u64) -> String {
+        let since_ns = at_ns.saturating_sub(self.started_ns.unwrap_or(self.due_ns));
+        format!("{:.3} s after its start", since_ns as f64 / 1e9)
+    }
+
+    /// The last phase that began, and when.
+    fn phase(&self) -> Option<(u64, &'static str)> {
+        self.marks.iter().max_by_key(|(at_ns, _)| *at_ns).copied()
+    }
+
+    /// By when something must have happened: the whole is done, or the phase it is in.
+    pub(super) fn deadline_ns(&self, deadlines: &Deadlines) -> u64 {
+        let whole_ns = self.started_ns.unwrap_or(self.due_ns).saturating_add(deadlines.whole_ns);
+        self.phase_deadline_ns(deadlines).map_or(whole_ns, |(at_ns, _)| at_ns.min(whole_ns))
+    }
+
+    /// Of the phase it is in, and how long that may take; none once it is ready.
+    fn phase_deadline_ns(&self, deadlines: &Deadlines) -> Option<(u64, u64)> {
+        let (began_ns, phase) = self.phase().filter(|_| self.ready_ns.is_none())?;
+        let longest_ns = deadlines.phase_ns(phase)?;
+        Some((began_ns.saturating_add(longest_ns), longest_ns))
+    }
+
+    /// What is to be said where a deadline has passed: `what` it has not done within the whole of them,
+    /// or the phase that did not end within its own.
+    pub(super) fn lateness(&self, what: &str, deadlines: &Deadlines, now_ns: u64) -> String {
+        let (what, allowed_ns) = match self.phase_deadline_ns(deadlines) {
+            Some((at_ns, longest_ns)) if at_ns <= now_ns => ("a phase took more than", longest_ns),
+            _ => (what, deadlines.whole_ns),
+        };
+        format!("{what} {} s{}", allowed_ns as f64 / 1e9, self.whereabouts())
     }
 
     pub(super) fn exited(&self) -> bool {
@@ -317,13 +359,42 @@ mod tests {
         let row = attempt.row(&place(), 0);
         assert_eq!(row.outcome, Outcome::Failed);
         assert!(
-            row.error.contains("exit status 3, in its phase kernel;")
+            row.error.contains("exit status 3, in its phase kernel, which began 0.000 s after its start;")
                 && row.error.contains("line 4 | line 5"),
             "{}",
             row.error
         );
         assert!(!row.error.contains("line 3"));
         assert_eq!(row.stopped_ns, Some(400));
+    }
+
+    #[test]
+    fn a_phase_has_a_deadline_of_its_own_until_it_ends() {
+        let phases = [("firmware".to_owned(), 2.0)].into();
+        let deadlines = Deadlines::of(60.0, &phases);
+        let s = 1_000_000_000;
+        let mut marks = vec![(100, Event::Mark("vmm"))];
+        let at = |marks: &[(u64, Event)]| after(marks, Target::Ready).deadline_ns(&deadlines);
+        assert_eq!(at(&marks), 100 + 60 * s);
+        marks.push((100 + s, Event::Mark("firmware")));
+        marks.push((100 + s, Event::Firmware("Booting from ROM...".into())));
+        assert_eq!(at(&marks), 100 + 3 * s);
+        let mut late = after(&marks, Target::Ready);
+        let error = late.lateness("not there after", &deadlines, 100 + 3 * s);
+        assert_eq!(
+            error,
+            "a phase took more than 2 s, in its phase firmware, which began 1.000 s after its start"
+        );
+        late.decide(Outcome::Timeout, error);
+        let error = late.row(&place(), 0).error;
+        assert!(error.ends_with("start; its firmware's last line: Booting from ROM..."), "{error}");
+        marks.push((100 + 2 * s, Event::Mark("kernel")));
+        assert_eq!(at(&marks), 100 + 60 * s);
+        let error = after(&marks, Target::Ready).lateness("not there after", &deadlines, 100 + 60 * s);
+        assert_eq!(error, "not there after 60 s, in its phase kernel, which began 2.000 s after its start");
+        // The whole comes first where it is shorter.
+        marks.push((100 + 59 * s, Event::Mark("firmware")));
+        assert_eq!(at(&marks), 100 + 60 * s);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Storm {
                 port: None,
                 requested: false,
                 deadline_ns: if order.offsets_ns.is_some() {
-                    due_ns(index) + order.timeout_ns
+                    due_ns(index) + order.deadlines.whole_ns
                 } else {
                     u64::MAX
                 },
@@ -145,7 +145,7 @@ impl Storm {
         let now = now_ns();
         self.slots[index].attempt.due_ns = now;
         self.slots[index].stage = Stage::Waiting;
-        self.slots[index].deadline_ns = now + self.order.timeout_ns;
+        self.slots[index].deadline_ns = now + self.order.deadlines.whole_ns;
         field.crew.launch(self.job(index as u32));
     }
 
@@ -228,7 +228,11 @@ impl Storm {
         if let Event::Listening(port) = stamped.event {
             slot.port = Some(port);
         }
+        let is_mark = matches!(stamped.event, Event::Mark(_));
         slot.attempt.take(stamped, self.target);
+        if is_mark && slot.attempt.outcome().is_none() {
+            slot.deadline_ns = slot.attempt.deadline_ns(&self.order.deadlines);
+        }
         if slot.attempt.exited() && slot.attempt.outcome().is_none() {
             slot.deadline_ns = slot.deadline_ns.min(now_ns() + LAST_WORDS_NS);
         }
@@ -251,7 +255,7 @@ impl Storm {
                 slot.attempt.started_ns = Some(at_ns);
                 slot.stage = Stage::Launching;
                 if !slot.decided {
-                    slot.deadline_ns = at_ns + self.order.timeout_ns;
+                    slot.deadline_ns = slot.attempt.deadline_ns(&self.order.deadlines);
                 }
             }
             Note::Launched { result: Ok(instance), .. } => {
@@ -306,9 +310,8 @@ impl Storm {
                     (_, Stage::Launching) => "its launch had not returned after",
                     _ => "not there after",
                 };
-                let seconds = self.order.timeout_ns as f64 / 1e9;
-                let far = slot.attempt.whereabouts();
-                slot.attempt.decide(Outcome::Timeout, format!("{what} {seconds} s{far}"));
+                let error = slot.attempt.lateness(what, &self.order.deadlines, now);
+                slot.attempt.decide(Outcome::Timeout, error);
             }
             if self.target == Target::Serving
                 && !slot.requested

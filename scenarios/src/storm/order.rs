@@ -7,6 +7,7 @@ use runtime::{InstanceName, Limits, Prepared};
 
 use super::attempt::Place;
 use super::crew::Crew;
+use crate::deadlines::Deadlines;
 use crate::{Progress, Stop};
 
 /// Looks whether a storm may go on; the reason where it may not.
@@ -30,7 +31,7 @@ pub(crate) struct Order {
     pub(crate) instances: u32,
     /// Number of its first instance: several storms may share one number and live at the same time.
     pub(crate) first: u32,
-    pub(crate) timeout_ns: u64,
+    pub(crate) deadlines: Deadlines,
     pub(crate) stall_ns: u64,
     /// Asked while the attempts are under way: a reason to call off those that have no outcome yet.
     pub(crate) guard: Option<Guard>,

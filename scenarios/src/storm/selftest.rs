@@ -1,5 +1,6 @@
 //! What the harness knows about its own exactness.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use guest::Workload;
@@ -13,6 +14,7 @@ use super::ledger::Ledger;
 use super::order::{Field, Order};
 use crate::Error;
 use crate::clock::{quantile, sleep_until_ns};
+use crate::deadlines::Deadlines;
 
 /// The delay a rehearsal injects, to be found again by the whole machinery.
 const INJECTED_NS: u64 = 20_000_000;
@@ -52,7 +54,7 @@ pub(crate) async fn injected_delay(
         offsets_ns: Some(vec![0; REHEARSED as usize]),
         instances: REHEARSED,
         first: 0,
-        timeout_ns: 2_000_000_000,
+        deadlines: Deadlines::of(2.0, &BTreeMap::new()),
         stall_ns: 0,
         guard: None,
         served: None,

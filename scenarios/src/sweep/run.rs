@@ -115,7 +115,7 @@ fn order_of(
             .offsets_ns(point.instances, plan.launch.seed.wrapping_add(u64::from(turn.block))),
         instances: point.instances,
         first: 0,
-        timeout_ns: plan.launch.timeout_ns(),
+        deadlines: plan.launch.deadlines(),
         stall_ns: 0,
         guard: None,
         served: None,

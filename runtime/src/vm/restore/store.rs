@@ -55,7 +55,9 @@ pub(super) fn get(
     shape: &Shape,
 ) -> Result<Template, Error> {
     let key = key(hypervisor, files, shape)?;
-    get_or_make(folder, &key, shape.memory_bytes, || template::make(hypervisor, files, shape))
+    get_or_make(folder, &key, shape.memory_bytes, || {
+        template::make(hypervisor, files, shape, template::BOOT_TIMEOUT)
+    })
 }
 
 fn get_or_make(

@@ -21,7 +21,7 @@ use crate::watch::Question;
 use crate::{Error, Instance, InstanceName, Limits};
 
 /// How long a machine may take to boot and serve before it is given up as a template.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 /// No run has so many storms.
 const STORM: u32 = u32::MAX;
 
@@ -149,11 +149,17 @@ pub(super) struct Saved {
     pub(super) state: OwnedFd,
 }
 
-/// Boots a machine of this shape until its workload serves and it waits to be saved, and saves it.
+/// Boots a machine of this shape until its workload serves and it waits to be saved, within `patience`, and
+/// saves it.
 ///
 /// # Errors
 /// Where it does not get there, with the last thing it said.
-pub(super) fn make(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) -> Result<Saved, Error> {
+pub(super) fn make(
+    hypervisor: &Hypervisor,
+    files: &BootFiles,
+    shape: &Shape,
+    patience: Duration,
+) -> Result<Saved, Error> {
     if !shape.memory_bytes.is_multiple_of(4096) {
         return Err(Error::Invalid(format!(
             "a machine to be restored has whole pages of memory, and {} bytes are none",
@@ -169,7 +175,7 @@ pub(super) fn make(hypervisor: &Hypervisor, files: &BootFiles, shape: &Shape) ->
         file::memory("template-state").map_err(Error::system("make a memory file for the template"))?;
     let identity = file::sealed("identity", guest::NO_IDENTITY)
         .map_err(Error::system("make a memory file for the template"))?;
-    let mut booted = boot(hypervisor, files, shape, [memory.as_fd(), identity.as_fd()])?;
+    let mut booted = boot(hypervisor, files, shape, [memory.as_fd(), identity.as_fd()], patience)?;
     booted.monitor().execute(shared_memory())?;
     saving::save(booted.monitor(), state.as_fd())?;
     // All is written: nobody waits for what QEMU would still do.
@@ -184,6 +190,7 @@ fn boot(
     files: &BootFiles,
     shape: &Shape,
     own: [std::os::fd::BorrowedFd<'_>; 2],
+    patience: Duration,
 ) -> Result<Vm, Error> {
     // Several templates of one run are not made at the same time.
     let name = InstanceName { storm: STORM, index: 0 };
@@ -212,13 +219,15 @@ fn boot(
     let (sender, mut events) = unbounded_channel();
     let sink = EventSink::new(name.clone(), sender);
     let vm = hypervisor.start(&start, &sink, |_| Ok(()))?;
-    let deadline_ns = now_ns() + BOOT_TIMEOUT.as_nanos() as u64;
+    let deadline_ns = now_ns() + patience.as_nanos() as u64;
     let (mut parked, mut serving) = (false, service.is_none());
     let mut last_words = String::new();
-    let failed = |why: String, last_words: &str| {
+    let mut phase = "";
+    let failed = |why: String, phase: &str, last_words: &str| {
         let said =
             if last_words.is_empty() { String::new() } else { format!("; the last it said: {last_words}") };
-        Error::Invalid(format!("no template for vm:restore: {why}{said}"))
+        let phase = if phase.is_empty() { String::new() } else { format!(", in its phase {phase}") };
+        Error::Invalid(format!("no template for vm:restore: {why}{phase}{said}"))
     };
     while !(parked && serving) {
         match events.try_recv().map(|stamped| stamped.event) {
@@ -231,15 +240,19 @@ fn boot(
                     asked.map_err(Error::system(format!("request {address}")))?;
                 }
             }
-            Ok(Event::Log(text)) => last_words = text,
-            Ok(Event::Failed(why)) => return Err(failed(why, &last_words)),
+            Ok(Event::Mark(begun)) => phase = begun,
+            Ok(Event::Ready) => phase = "",
+            Ok(Event::Log(text) | Event::Firmware(text)) => last_words = text,
+            Ok(Event::Failed(why)) => return Err(failed(why, phase, &last_words)),
             Ok(Event::CommandExited(code)) => {
-                return Err(failed(format!("its service ended with status {code}"), &last_words));
+                return Err(failed(format!("its service ended with status {code}"), phase, &last_words));
             }
-            Ok(Event::Exited(exit)) => return Err(failed(format!("QEMU ended with {exit}"), &last_words)),
+            Ok(Event::Exited(exit)) => {
+                return Err(failed(format!("QEMU ended with {exit}"), phase, &last_words));
+            }
             Ok(_) => {}
             Err(_) if now_ns() > deadline_ns => {
-                return Err(failed(format!("it was not there after {BOOT_TIMEOUT:?}"), &last_words));
+                return Err(failed(format!("it was not there after {patience:?}"), phase, &last_words));
             }
             // Not a measurement: nobody is waiting for this to the millisecond.
             Err(_) => std::thread::sleep(Duration::from_millis(1)),

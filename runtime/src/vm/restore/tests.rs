@@ -6,7 +6,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::super::trial::{Started, Trial, with_kernel};
 use super::super::{Accel, Machine};
 use super::*;
-use crate::patience::next;
+use crate::patience::{PATIENCE, http, next};
 use crate::{Event, InstanceName, Workload};
 
 fn prepare(trial: &Trial, machine: Machine) -> Option<Arc<dyn Prepared>> {
@@ -105,6 +105,23 @@ fn without_reseeding_copies_share_a_random_stream() {
 }
 
 #[test]
+fn a_q35_is_restored_and_serves() {
+    let trial = Trial::new("restore-q35");
+    let Some(prepared) = prepare(&trial, Machine::Q35) else { return };
+    for index in 0..2 {
+        let mut copy = trial.launch(prepared.as_ref(), index, spec(Workload::Http)).expect("launched");
+        copy.until(|event| *event == Event::Ready);
+        assert_eq!(became(&mut copy).hostname, format!("{}-s0-i{index}", trial.context.run_id));
+        copy.until(|event| matches!(event, Event::Listening(80)));
+        let answer = http(std::net::TcpStream::connect_timeout(
+            &copy.instance.service(80).expect("reachable"),
+            PATIENCE,
+        ));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[test]
 fn a_pc_is_restored_and_runs_a_command_of_its_own() {
     let trial = Trial::new("restore-pc");
     let Some(prepared) = prepare(&trial, Machine::Pc) else { return };
@@ -129,6 +146,22 @@ fn a_pc_is_restored_and_runs_a_command_of_its_own() {
     );
     let config = prepared.config();
     assert_eq!(config["templates"].as_array().map(Vec::len), Some(1), "{config}");
+}
+
+#[test]
+fn a_template_that_does_not_get_there_says_how_far_it_came() {
+    let trial = Trial::new("restore-late");
+    let Some(options) = with_kernel(Accel::Tcg, Machine::Pc) else { return };
+    let hypervisor = Hypervisor::prepare(&trial.context, &options).expect("prepared");
+    let files = BootFiles::prepare(&trial.context, &options, &Image::builtin()).expect("prepared");
+    let shape = Shape::of(&Plan::new(Workload::Ready), &Limits::default(), false);
+    // No machine boots so quickly, and each is through its first instructions.
+    let patience = std::time::Duration::from_millis(400);
+    let error = template::make(&hypervisor, &files, &shape, patience).err().expect("late").to_string();
+    assert!(
+        error.contains("no template for vm:restore: it was not there after 400ms, in its phase "),
+        "{error}"
+    );
 }
 
 #[test]
