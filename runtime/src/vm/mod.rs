@@ -14,6 +14,7 @@ mod full;
 mod hypervisor;
 mod initramfs;
 mod instance;
+mod kept;
 mod kernel;
 #[cfg(test)]
 mod meeting;

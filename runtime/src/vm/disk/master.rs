@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -11,13 +13,17 @@ use super::build::{RECIPE, build};
 use super::cache::{self, Scratch, lock};
 use super::format::DiskFormat;
 use super::tool::{QEMU_IMG, word};
+use super::whole;
 use crate::Error;
 use crate::image::Image;
+use crate::vm::{file, kept};
 
 /// A disk that machines get clones of; never written to.
 #[derive(Clone, Debug)]
 pub(in crate::vm) struct Master {
+    /// Where it was found. It may be gone by now: it is opened by its descriptor.
     pub(in crate::vm) path: PathBuf,
+    file: Arc<File>,
     pub(in crate::vm) format: DiskFormat,
     /// Size of the disk as a machine sees it.
     pub(in crate::vm) disk_bytes: u64,
@@ -43,6 +49,7 @@ impl Master {
         let path = folder.join(format!("{name}.qcow2"));
         let _lock = lock(&folder.join(format!("{name}.lock")))?;
         if let Ok(master) = Master::open_whole(&path) {
+            kept::use_again(&path);
             return Ok(master);
         }
         let began = Instant::now();
@@ -55,7 +62,9 @@ impl Master {
             .and_then(|()| std::fs::write(length_path(&path), file.metadata()?.len().to_string()))
             .and_then(|()| std::fs::rename(&made, &path))
             .map_err(Error::system(format!("write {}", path.display())))?;
-        Ok(Master { made_in: Some(began.elapsed()), ..Master::open_whole(&path)? })
+        let made_in = Some(began.elapsed());
+        cache::prune(&folder, &path);
+        Ok(Master { made_in, ..Master::open_whole(&path)? })
     }
 
     /// A disk the user brings.
@@ -84,10 +93,32 @@ impl Master {
         } else {
             size_in_machine(path, format)?
         };
+        let reaches = match format {
+            DiskFormat::Raw => whole::raw_reaches(&file),
+            DiskFormat::Qcow2 => whole::qcow2_reaches(&file),
+            // Their size was told by qemu-img(1), which reads their tables.
+            _ => Ok(0),
+        };
+        let end_is_missing = |what: String| {
+            Error::Invalid(format!(
+                "the disk {} is cut off: {what}, and the file ends at {file_bytes} (bring the whole of it)",
+                path.display()
+            ))
+        };
+        match reaches {
+            Ok(reaches) if reaches > file_bytes || (format == DiskFormat::Qcow2 && reaches == file_bytes) => {
+                return Err(end_is_missing(format!("it has something at byte {reaches}")));
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(end_is_missing("its own tables are beyond its end".into()));
+            }
+            other => other.map_err(refused())?,
+        };
         if disk_bytes == 0 {
             return Err(Error::Invalid(format!("the disk {} is empty", path.display())));
         }
-        Ok(Master { path: path.to_owned(), format, disk_bytes, file_bytes, made_in: None })
+        let (path, file) = (path.to_owned(), Arc::new(file));
+        Ok(Master { path, file, format, disk_bytes, file_bytes, made_in: None })
     }
 
     /// Of the cache: also as long as it was when it was made.
@@ -100,12 +131,13 @@ impl Master {
         Ok(master)
     }
 
-    /// Opens it for reading.
+    /// Opens it for reading, with a position of its own.
     ///
     /// # Errors
     /// What the system said.
     pub(in crate::vm) fn open(&self) -> Result<File, Error> {
-        File::open(&self.path).map_err(Error::system(format!("open the disk {}", self.path.display())))
+        File::open(file::path_of(self.file.as_fd()))
+            .map_err(Error::system(format!("open the disk {}", self.path.display())))
     }
 }
 

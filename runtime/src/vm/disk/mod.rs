@@ -5,7 +5,8 @@
 //! qemu-img(1) turns the whole into qcow2. `clone` gives each machine an overlay or a copy,
 //! `qcow2` writes the overlay's few metadata, `format` names the
 //! formats there are, `installed` makes versions of one installed system in any of them. `root` is the read-only disk of an image that brings
-//! no kernel of its own. `cache` is where masters and such disks are kept.
+//! no kernel of its own. `cache` is where masters and such disks are kept, `whole` sees whether one that
+//! the user brings is all there.
 
 mod build;
 mod cache;
@@ -22,6 +23,7 @@ mod root;
 #[cfg(test)]
 pub(super) mod tests;
 mod tool;
+mod whole;
 
 pub(super) use build::COMMAND_LINE;
 pub(super) use clone::{Cloned, clone, nameless};

@@ -10,9 +10,9 @@ use super::cache::{self, Scratch, lock};
 use super::filesystem::{FileSystem, needed_bytes, uuid};
 use crate::Error;
 use crate::image::Image;
-use crate::vm::file;
 use crate::vm::options::Machine;
 use crate::vm::recipe::{file_fd, network_drivers};
+use crate::vm::{file, kept};
 
 /// What changes the disk though the image is the same.
 const RECIPE: &str = "root-1";
@@ -59,6 +59,9 @@ impl RootDisk {
             root.fill(rootfs)?;
             file.sync_all().map_err(refused())?;
             std::fs::rename(&made, &path).map_err(Error::system(format!("write {}", path.display())))?;
+            cache::prune(&folder, &path);
+        } else {
+            kept::use_again(&path);
         }
         Ok(Some(RootDisk { file: file::open_for_machine(&path)?, key }))
     }

@@ -11,7 +11,7 @@ use super::format::DiskFormat;
 use super::master::Master;
 use super::partition::ROOT_BEGIN_BYTES;
 use super::tool::{DEBUGFS, GRUB_MKIMAGE, MFORMAT, MKE2FS, QEMU_IMG};
-use super::{clone, qcow2};
+use super::{cache, clone, qcow2};
 use crate::image::Image;
 use crate::vm::options::CloneKind;
 
@@ -103,6 +103,18 @@ fn a_copy_has_everything_but_the_holes_and_no_clone_has_a_name() {
     assert!(linked.occupied_bytes().expect("counted") >= before + (1 << 20));
 }
 
+/// Mounts a file system in memory where only this thread sees it: it ends with the thread.
+pub(in crate::vm) fn mount_small(folder: &Path, options: &std::ffi::CStr) {
+    // SAFETY: this thread shares nothing that the new namespace takes away: it opens paths only.
+    unsafe {
+        rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS | rustix::thread::UnshareFlags::FS)
+    }
+    .expect("mounts of its own");
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private");
+    mount("none", folder, "tmpfs", MountFlags::empty(), Some(options)).expect("mounted");
+}
+
 #[test]
 fn a_full_disk_is_said_so() {
     if !rustix::process::geteuid().is_root() {
@@ -115,22 +127,39 @@ fn a_full_disk_is_said_so() {
     let path = folder.path().join("disk");
     fs::write(&path, vec![1; 2 << 20]).expect("written");
     let master = Master::of_file(&path).expect("a disk");
-    // A thread with mounts of its own: what it mounts ends with it.
     let made = std::thread::spawn(move || {
-        // SAFETY: this thread shares nothing that the new namespace takes away: it opens paths only.
-        unsafe {
-            rustix::thread::unshare_unsafe(
-                rustix::thread::UnshareFlags::NEWNS | rustix::thread::UnshareFlags::FS,
-            )
-        }
-        .expect("mounts of its own");
-        use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private");
-        mount("none", &small, "tmpfs", MountFlags::empty(), Some(c"size=1m")).expect("mounted");
+        mount_small(&small, c"size=1m");
         clone(&master, CloneKind::Copy, &small).map(drop)
     });
     let error = made.join().expect("thread").expect_err("does not fit").to_string();
     assert!(error.contains("cannot copy the master disk") && error.contains("No space left"), "{error}");
+}
+
+#[test]
+fn disks_not_used_for_long_go_first_and_who_has_one_keeps_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let disks = cache::folder(folder.path()).expect("made");
+    let path = |number: usize| disks.join(format!("{number}.{}", ["qcow2", "ext4"][number % 2]));
+    let more = 4;
+    for number in 0..cache::BOUNDS.count + more {
+        fs::write(path(number), vec![number as u8 + 1; 5000]).expect("written");
+        fs::write(path(number).with_extension("length"), "5000").expect("written");
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1000 - number as u64);
+        File::open(path(number)).and_then(|file| file.set_modified(long_ago)).expect("set");
+    }
+    // Used again, open elsewhere, just being opened by somebody, and the newest though its time is old.
+    crate::vm::kept::use_again(&path(0));
+    let open = Master::of_file(&path(1)).expect("a disk");
+    let held = cache::lock(&path(2).with_extension("lock")).expect("locked");
+    cache::prune(&disks, &path(3));
+    let there = |number: usize| path(number).exists();
+    assert!(there(0) && !there(1) && there(2) && there(3) && !there(4) && !there(5) && !there(6));
+    assert!((7..cache::BOUNDS.count + more).all(there));
+    assert!(!path(1).with_extension("length").exists() && !path(1).with_extension("lock").exists());
+    let mut content = Vec::new();
+    open.open().expect("opened").read_to_end(&mut content).expect("read");
+    assert_eq!(content, vec![2; 5000]);
+    drop(held);
 }
 
 #[test]
@@ -143,6 +172,12 @@ fn a_disk_that_cannot_be_one_is_refused() {
     assert!(refused(&path).contains("empty"));
     fs::write(&path, qcow2::overlay(1 << 20, "other", "raw")).expect("written");
     assert!(refused(&path).contains("itself an overlay"));
+    let disk = File::create(&path).expect("made");
+    super::partition::write(&disk, 4 << 20).expect("written");
+    disk.set_len(ROOT_BEGIN_BYTES + (4 << 20)).expect("sized");
+    Master::of_file(&path).expect("whole");
+    disk.set_len(ROOT_BEGIN_BYTES + (4 << 20) - 512).expect("cut");
+    assert!(refused(&path).contains("is cut off"), "{}", refused(&path));
 }
 
 #[test]

@@ -137,6 +137,29 @@ fn a_complete_system_boots_from_firmware_to_a_service_that_answers() {
     assert!((512 << 10..256 << 20).contains(&occupied), "{occupied}");
 }
 
+/// The folder of clones is a small file system that only this test sees, and full before the system is up.
+#[test]
+fn a_machine_that_finds_no_space_for_its_disk_is_a_failure() {
+    if !can_boot() || !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can mount a small file system to fill, or see above");
+        return;
+    }
+    let Some(image) = system() else { return };
+    let mut trial = Trial::new("full-space");
+    trial.context.cache_dir = crate::cache_dir();
+    let clones = trial.context.cache_dir.join("clones");
+    std::fs::create_dir_all(&clones).expect("made");
+    let error = std::thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            crate::vm::disk::tests::mount_small(&clones, c"size=1m");
+            let mut vm = launch(&trial, options(None), &image, Workload::Ready);
+            failure(&mut vm)
+        });
+        there.join().expect("thread")
+    });
+    assert!(error.contains("no space left"), "{error}");
+}
+
 #[test]
 fn a_complete_system_serves_http_on_the_bridge() {
     if !can_boot() || !crate::network::tests::host() {

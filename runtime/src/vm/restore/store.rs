@@ -3,15 +3,14 @@
 //! The key is the SHA-256 of everything that went in; a template of another key is never looked at.
 //! What is found is read once, into sealed memory, and hashed on the way: what was verified is what
 //! is used. One that does not match is refused, removed and made again. One program at a time
-//! reads or writes here, so that two runs make a template once. The least recently used beyond
-//! [`MAX_COUNT`] templates or [`MAX_BYTES`] are removed; removing the whole folder is always safe.
+//! reads or writes here, so that two runs make a template once. Those not used for long go
+//! ([`BOUNDS`]); removing the whole folder is always safe.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,16 +18,17 @@ use sha2::{Digest, Sha256};
 use super::super::boot_files::BootFiles;
 use super::super::file;
 use super::super::hypervisor::Hypervisor;
+use super::super::kept::{self, Bounds, Kept};
 use super::template::{self, Given, Saved, Shape, Template};
 use crate::Error;
 use crate::lock::Lock;
 
 /// Folder of all templates below the cache.
 pub(super) const FOLDER: &str = "templates";
-/// Most templates kept.
-const MAX_COUNT: usize = 8;
-/// Most bytes they may occupy on the disk.
-const MAX_BYTES: u64 = 2 << 30;
+/// File in each that says what it is of.
+const MANIFEST: &str = "manifest.json";
+/// Templates that are kept.
+const BOUNDS: Bounds = Bounds { count: 8, bytes: 2 << 30 };
 /// Version of the layout and of how machines are saved.
 const VERSION: u32 = 2;
 /// Pages without content are left out.
@@ -70,11 +70,7 @@ fn get_or_make(
     let path = folder.join(key);
     let origin = match load(&path, key, memory_bytes) {
         Ok(Some((saved, state_bytes))) => {
-            // A sign of use, for those that look for what is not used.
-            let _ = OpenOptions::new()
-                .append(true)
-                .open(path.join("manifest.json"))
-                .and_then(|file| file.set_modified(SystemTime::now()));
+            kept::use_again(&path.join(MANIFEST));
             return Ok(Template {
                 key: key.into(),
                 origin: "from the cache, verified".into(),
@@ -168,7 +164,7 @@ fn load(path: &Path, key: &str, memory_bytes: u64) -> Result<Option<(Saved, u64)
             .open(&path)
             .map_err(|error| format!("{name} cannot be opened: {error}"))
     };
-    let manifest: Manifest = serde_json::from_reader(read("manifest.json")?.take(1 << 20))
+    let manifest: Manifest = serde_json::from_reader(read(MANIFEST)?.take(1 << 20))
         .map_err(|error| format!("its manifest is not understood: {error}"))?;
     if manifest.version != VERSION || manifest.key != key || manifest.memory_bytes != memory_bytes {
         return Err("it is the template of another configuration".into());
@@ -185,7 +181,7 @@ fn load(path: &Path, key: &str, memory_bytes: u64) -> Result<Option<(Saved, u64)
     if read_bytes != memory_bytes {
         return Err(format!("its memory has {read_bytes} bytes, expected {memory_bytes}"));
     }
-    let (state, state_bytes) = verified("state", MAX_BYTES, &manifest.state_sha256)?;
+    let (state, state_bytes) = verified("state", BOUNDS.bytes, &manifest.state_sha256)?;
     Ok(Some((Saved { memory, state }, state_bytes)))
 }
 
@@ -250,7 +246,7 @@ fn keep(path: &Path, key: &str, memory_bytes: u64, saved: &Saved) -> Result<(), 
             memory_sha256: write("memory", &saved.memory)?,
             state_sha256: write("state", &saved.state)?,
         };
-        fs::write(beside.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
+        fs::write(beside.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
         fs::rename(&beside, path)
     };
     written()
@@ -264,33 +260,12 @@ fn size(fd: &OwnedFd) -> io::Result<u64> {
 
 /// Removes the least recently used templates, `newest` never.
 fn prune(folder: &Path, newest: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<(SystemTime, u64, PathBuf)> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .map(|path| {
-            let used = fs::metadata(path.join("manifest.json")).and_then(|found| found.modified());
-            let occupied = |name| fs::metadata(path.join(name)).map_or(0, |found| found.blocks() * 512);
-            let bytes = occupied("memory") + occupied("state");
-            (
-                if path == newest { SystemTime::now() } else { used.unwrap_or(SystemTime::UNIX_EPOCH) },
-                bytes,
-                path,
-            )
-        })
-        .collect();
-    found.sort();
-    let mut bytes: u64 = found.iter().map(|(_, bytes, _)| bytes).sum();
-    let mut count = found.len();
-    for (_, size, path) in found {
-        if (count <= MAX_COUNT && bytes <= MAX_BYTES) || path == newest {
-            continue;
-        }
-        // One that cannot be removed is tried again next time.
-        let _ = fs::remove_dir_all(&path);
-        count -= 1;
-        bytes = bytes.saturating_sub(size);
-    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let templates = entries.filter(|path| path.is_dir()).map(|path| {
+        let files = ["memory", "state"].map(|name| path.join(name));
+        Kept::of(path.clone(), &path.join(MANIFEST), &files)
+    });
+    kept::prune(templates, newest, &BOUNDS, |path| fs::remove_dir_all(path).is_ok());
 }
 
 #[cfg(test)]

@@ -93,10 +93,10 @@ fn a_foreign_truncated_or_writable_template_is_refused() {
 #[test]
 fn those_not_used_for_long_go_first() {
     let folder = tempfile::tempdir().expect("folder");
-    for number in 0..MAX_COUNT + 3 {
+    for number in 0..BOUNDS.count + 3 {
         get_or_make(folder.path(), &format!("k{number}"), MEMORY_BYTES, || saved(b'a')).expect("made");
         let manifest = folder.path().join(format!("k{number}/manifest.json"));
-        let long_ago = SystemTime::now() - std::time::Duration::from_secs(1000 - number as u64);
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1000 - number as u64);
         File::options()
             .append(true)
             .open(manifest)
@@ -106,7 +106,7 @@ fn those_not_used_for_long_go_first() {
         get_or_make(folder.path(), "k0", MEMORY_BYTES, no_need).expect("kept");
     }
     let kept = |number: usize| folder.path().join(format!("k{number}")).exists();
-    assert!(kept(0) && !kept(1) && !kept(2) && !kept(3) && kept(4) && kept(MAX_COUNT + 2));
+    assert!(kept(0) && !kept(1) && !kept(2) && !kept(3) && kept(4) && kept(BOUNDS.count + 2));
 }
 
 #[test]
