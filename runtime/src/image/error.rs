@@ -9,8 +9,8 @@ pub enum Error {
     /// Neither a path nor in the store.
     #[error(
         "no image {reference}: there is no such file or folder and the store at {store} holds {known}; \
-         give `builtin`, the path of an OCI layout, of a `docker save` archive, of an App Container Image or \
-         of a root file system (folder or tar), docker://HOST/NAME:TAG, or a name or digest from the store"
+         give `builtin`, the path of an OCI layout, of a `docker save` archive, of an App Container Image, of an \
+         OCI bundle or of a root file system (folder or tar), docker://HOST/NAME:TAG, or a name or digest from the store"
     )]
     NotFound {
         /// What was asked for.

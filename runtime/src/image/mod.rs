@@ -4,6 +4,7 @@
 //! The way in: [`Image::resolve`] (`resolve`) finds out what a reference is, `source` reads its
 //! parts from a folder or an archive, `document` the JSON in it, `import` verifies it into the
 //! `store`, `layer` applies each layer (`member` reads the tar, `name` its names) to a `tree`.
+//! `bundle` says what a runtime is told of an image, `unbundle` writes it down and reads it back.
 
 mod aci;
 mod adopt;
@@ -34,6 +35,7 @@ mod source;
 mod store;
 mod temporary;
 mod tree;
+mod unbundle;
 mod unpack;
 mod user;
 
@@ -51,6 +53,7 @@ pub use export::Format;
 pub use inspect::inspect;
 pub use store::{Lease, Listed, Removed, Store};
 pub use tree::Devices;
+pub use unbundle::differences;
 
 /// An image, unpacked and ready to be used by every backend.
 #[derive(Clone, Debug)]

@@ -12,14 +12,14 @@ use super::digest::{Digest, Hashing, Summing};
 use super::document::{self, Config};
 use super::source::{Archive, Folder, Source};
 use super::store::{Listed, Store};
-use super::{Details, Error, Image, aci, import, pack, registry, unpack};
+use super::{Details, Error, Image, aci, import, pack, registry, unbundle, unpack};
 
 /// One of these at the top makes a root file system.
 const ROOT_NAMES: [&[u8]; 8] = [b"bin", b"sbin", b"usr", b"etc", b"lib", b"lib64", b"init", b"opt"];
 
 impl Image {
     /// `builtin`; the path of an OCI layout (folder or archive), of a `docker save` archive, of an App
-    /// Container Image or of a root file system (folder or tar), any archive plain or compressed; `PATH:TAG` for one image
+    /// Container Image or of a root file system (folder or tar), any archive plain or compressed; of an OCI bundle (folder); `PATH:TAG` for one image
     /// of several; `docker://HOST/NAME:TAG` for an image of a registry; or the name or digest of an image in the store. A path comes before a name.
     /// What is in the store already is not unpacked again.
     ///
@@ -115,6 +115,9 @@ fn folder(path: &Path, tag: Option<&str>, store: &Store) -> Result<Listed, Error
         return import::saved(store, &source, tag);
     }
     no_tag(path, tag)?;
+    if source.has(unbundle::CONFIG) && !looks_like_root(path).map_err(Error::io("list", path))? {
+        return unbundle::bring_in(store, path);
+    }
     if !looks_like_root(path).map_err(Error::io("list", path))? {
         return Err(Error::NotAnImage { path: path.into(), why: "it is a folder without programs".into() });
     }

@@ -3,6 +3,7 @@
 //! Nothing is argued: a cell of the matrix that says `works` was booted or run; what follows from other
 //! cells says `inferred`. Hypervisors are emulated by QEMU, as far as it has models of their devices.
 
+mod bundles;
 mod containers;
 mod inside;
 mod live;

@@ -6,7 +6,7 @@ use results::record::{Cell, CellOutcome};
 use runtime::clock::now_ns;
 
 use super::plan::{Part, Plan};
-use super::{containers, live, machines};
+use super::{bundles, containers, live, machines};
 use crate::stage::warn;
 use crate::{Completion, Error, Progress, Stage};
 
@@ -26,6 +26,9 @@ pub fn run(plan: &Plan, mut stage: Stage<'_>) -> Result<Completion, Error> {
     }
     if plan.parts.contains(&Part::Live) && !stage.stop.requested() {
         live::carry(plan, &mut stage, &mut book)?;
+    }
+    if plan.parts.contains(&Part::RoundTrips) && !stage.stop.requested() {
+        bundles::carry(system.as_deref().ok(), &mut stage, &mut book)?;
     }
     let disks = plan.parts.iter().any(|part| matches!(part, Part::Vm | Part::RoundTrips));
     if disks && !stage.stop.requested() {

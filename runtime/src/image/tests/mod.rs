@@ -12,3 +12,4 @@ mod random;
 mod registry;
 mod sharing;
 mod tools;
+mod unbundle;

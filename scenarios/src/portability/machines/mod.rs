@@ -29,7 +29,7 @@ use boot::{Boot, Qemu, Try};
 /// Kinds of rows.
 pub(super) const VM: &str = "vm";
 pub(super) const CONVERSION: &str = "conversion";
-pub(super) const ROUND_TRIP: &str = "round-trip";
+pub(in crate::portability) const ROUND_TRIP: &str = "round-trip";
 
 /// Hardware with one of its firmwares.
 #[derive(Clone, Copy, Debug)]
