@@ -15,6 +15,7 @@ use runtime::clock::now_ns;
 use runtime::image::Image;
 use runtime::vm::{Accel, DirectBackend, Machine, Options};
 use runtime::{Backend, Event, EventSink, InstanceName, LaunchSpec, Limits, RunContext};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -141,11 +142,13 @@ impl<'a> Carried<'a> {
     ) -> Result<Vec<String>, String> {
         self.write(guest, script).map_err(|error| format!("cannot write what the machine does: {error}"))?;
         let kernel = guest.kernel.as_ref().map(|(path, _)| path.clone());
-        let release = guest.kernel.as_ref().map_or("usual", |(_, release)| release);
+        // Its disk is kept by its digest, for whoever asks for the same again.
+        let digest = digest_of(&self.folder)
+            .map_err(|error| format!("cannot read {}: {error}", self.folder.display()))?;
         let options = Options { accel: guest.accel, machine: Machine::Pc, kernel, ..Options::default() };
         let image = Image {
             rootfs: Some(self.folder.clone()),
-            digest: format!("inside {release} {}", guest.version),
+            digest: format!("inside {digest}"),
             ..Image::builtin()
         };
         let prepared =
@@ -204,5 +207,54 @@ impl<'a> Carried<'a> {
 impl Drop for Carried<'_> {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Of names and contents below a folder, whenever they were written.
+fn digest_of(folder: &Path) -> io::Result<String> {
+    fn feed(digest: &mut Sha256, path: &Path, root: &Path) -> io::Result<()> {
+        let mut entries: Vec<PathBuf> =
+            std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        entries.sort();
+        for path in entries {
+            digest.update(path.strip_prefix(root).unwrap_or(&path).as_os_str().as_encoded_bytes());
+            let kind = path.symlink_metadata()?.file_type();
+            if kind.is_dir() {
+                digest.update([0, b'd']);
+                feed(digest, &path, root)?;
+            } else if kind.is_symlink() {
+                digest.update([0, b'l']);
+                digest.update(path.read_link()?.as_os_str().as_encoded_bytes());
+            } else {
+                digest.update([0, b'f']);
+                digest.update(Sha256::digest(std::fs::read(&path)?));
+            }
+        }
+        Ok(())
+    }
+    let mut digest = Sha256::new();
+    feed(&mut digest, folder, folder)?;
+    Ok(format!("{:x}", digest.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_is_given_is_known_by_its_content() {
+        let folder = tempfile::tempdir().expect("folder");
+        let digest = || digest_of(folder.path()).expect("read");
+        std::fs::create_dir(folder.path().join("a")).expect("made");
+        std::fs::write(folder.path().join("a/program"), "1").expect("written");
+        let before = digest();
+        std::fs::write(folder.path().join("a/program"), "1").expect("written again");
+        assert_eq!(digest(), before);
+        // Of the same length: by that alone it would be taken for the old one.
+        std::fs::write(folder.path().join("a/program"), "2").expect("written");
+        let changed = digest();
+        assert_ne!(changed, before);
+        std::os::unix::fs::symlink("a", folder.path().join("b")).expect("linked");
+        assert_ne!(digest(), changed);
     }
 }
