@@ -13,7 +13,9 @@ use crate::clock::now_ns;
 use crate::{Error, Exit};
 
 /// Most that is kept of what a command says.
-const SAID_BYTES: usize = 4096;
+const SAID_BYTES: usize = 64 * 1024;
+/// Most of it that is quoted.
+const QUOTED_BYTES: usize = 4096;
 
 /// What became of a command.
 #[derive(Debug)]
@@ -31,7 +33,11 @@ impl Done {
     pub(super) fn succeeded(self, what: &str) -> Result<String, Error> {
         match self.exit {
             Exit::Code(0) => Ok(self.said),
-            exit => Err(Error::Invalid(format!("{what} ended with {exit}: {}", self.said.trim()))),
+            exit => {
+                let said = self.said.trim();
+                let end = (0..=QUOTED_BYTES.min(said.len())).rev().find(|at| said.is_char_boundary(*at));
+                Err(Error::Invalid(format!("{what} ended with {exit}: {}", &said[..end.unwrap_or(0)])))
+            }
         }
     }
 }

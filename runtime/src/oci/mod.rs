@@ -162,7 +162,11 @@ impl Prepared for PreparedOci {
             "rootfs": rootfs.describe(),
             "cgroup": if profile.makes_cgroups { hierarchies.mode().to_string() } else { "none: told to ignore them".into() },
             "v2_controllers_hidden": covers_controllers,
-            "seccomp": "the profile of our own containers, as the bundle's",
+            "seccomp": match profile.filters_calls {
+                Some(true) => "the profile of our own containers, as the bundle's",
+                Some(false) => "none: the bundle has the profile of our own containers, and this build of the runtime cannot filter and leaves it out",
+                None => "the profile of our own containers, as the bundle's; the runtime does not tell whether its build can filter",
+            },
             "capabilities": "those of our own containers",
             "no_new_privs": true,
             "network": if descriptor { "loopback; for http a listening socket of the host's loopback is inherited" } else { "none; for http the host's, since no listening socket can be passed" },

@@ -96,6 +96,8 @@ pub(super) struct Profile {
     pub(super) program: CString,
     pub(super) path: PathBuf,
     pub(super) version: String,
+    /// Whether it filters system calls as a bundle says; `None` where it does not tell.
+    pub(super) filters_calls: Option<bool>,
     pub(super) flags: Vec<String>,
     pub(super) way: Way,
     pub(super) makes_cgroups: bool,
@@ -121,7 +123,10 @@ impl Wanted {
             what: self.name.clone(),
             fix: found.is_err().then(|| self.fix()).flatten(),
             state: found
-                .map(|found| format!("{} ({})", found.version, found.path.display()))
+                .map(|found| {
+                    let lack = if found.filters_calls == Some(false) { ", without seccomp" } else { "" };
+                    format!("{}{lack} ({})", found.version, found.path.display())
+                })
                 .map_err(|why| why.to_string()),
         }
     }
@@ -147,6 +152,10 @@ impl Wanted {
             offsets_time: known.is_some_and(|known| known.reads_bundle) && offers_time(&path),
             program: CString::new(path.as_os_str().as_bytes())
                 .map_err(|error| Error::Invalid(error.to_string()))?,
+            filters_calls: known
+                .is_some_and(|known| known.reads_bundle)
+                .then(|| filters_calls(&path))
+                .flatten(),
             path,
             version,
             flags: known.map_or(&[][..], |known| known.flags).iter().map(|flag| (*flag).into()).collect(),
@@ -186,6 +195,20 @@ fn offers_time(path: &Path) -> bool {
     done.exit == crate::Exit::Code(0) && namespaces.is_some_and(|(list, _)| list.contains("\"time\""))
 }
 
+/// What `features` says of seccomp (runtime-spec, features-linux.md). A build without it says nothing of
+/// a bundle that asks for a filter, and runs it without.
+fn filters_calls(path: &Path) -> Option<bool> {
+    let done = super::command::run(path, &["features"], VERSION_TIMEOUT).ok()?;
+    let said: serde_json::Value = serde_json::from_str(&done.said).ok()?;
+    filters_by(&said)
+}
+
+fn filters_by(features: &serde_json::Value) -> Option<bool> {
+    let seccomp = features["linux"].as_object()?.get("seccomp")?;
+    // One that knows the property and has nothing to put there.
+    if seccomp.is_null() { Some(false) } else { seccomp["enabled"].as_bool() }
+}
+
 /// What `--version` says, in one line.
 fn version(path: &Path) -> Result<String, Error> {
     let done = super::command::run(path, &["--version"], VERSION_TIMEOUT)?;
@@ -200,4 +223,21 @@ fn version(path: &Path) -> Result<String, Error> {
         )));
     }
     Ok(words.join(", ").chars().take(200).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_runtime_says_of_seccomp_is_believed() {
+        // Of runc 1.1.5, of youki 0.7.0 built with its default features and v1, of nobody; shortened.
+        let told = |text| filters_by(&serde_json::from_str(text).expect("JSON"));
+        let runc = r#"{"linux": {"seccomp": {"enabled": true, "actions": ["SCMP_ACT_ALLOW"]}}}"#;
+        assert_eq!(told(runc), Some(true));
+        assert_eq!(told(r#"{"linux": {"namespaces": ["user"], "seccomp": null}}"#), Some(false));
+        assert_eq!(told(r#"{"linux": {"seccomp": {"enabled": false}}}"#), Some(false));
+        assert_eq!(told(r#"{"linux": {}}"#), None);
+        assert_eq!(told(r#"{"hooks": []}"#), None);
+    }
 }
