@@ -132,3 +132,16 @@ pub(super) fn check_cgroups(id: &str) -> Result<(), Error> {
     }
     Err(Error::Invalid(format!("the engine left cgroups behind: {}", left.join(", "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_what_the_engine_calls_them() {
+        let limits = Limits { memory_bytes: Some(1), ..Limits::default() };
+        check_limits(&limits).expect("can be said");
+        let strange = Limits { cpu_burst_us: Some(1), ..Limits::default() };
+        assert!(check_limits(&strange).is_err());
+    }
+}

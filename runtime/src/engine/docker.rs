@@ -14,6 +14,7 @@ use super::container::{self, Ending};
 use super::http::Client;
 use super::ledger;
 use super::rendezvous::{self, INSIDE, Rendezvous};
+use super::runtimes;
 use crate::clock::now_ns;
 use crate::container::standard::KEPT_CAPABILITIES;
 use crate::event::{Event, EventSink};
@@ -124,13 +125,18 @@ impl Backend for DockerBackend {
 
     fn requirements(&self) -> Vec<Requirement> {
         let found = self.ask();
-        vec![Requirement {
+        let mut all = vec![Requirement {
             what: format!("{} engine", self.engine.name()),
             fix: found.is_err().then(|| self.engine.fix().into()),
             state: found
-                .map(|(client, version)| format!("{} at {}", describe(&version), client.socket().display()))
-                .map_err(|error| error.to_string()),
-        }]
+                .as_ref()
+                .map(|(client, version)| format!("{} at {}", describe(version), client.socket().display()))
+                .map_err(ToString::to_string),
+        }];
+        if let (Ok((client, _)), Some(runtime)) = (found, &self.runtime) {
+            all.push(runtimes::requirement(info(&client), runtime));
+        }
+        all
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
@@ -154,7 +160,7 @@ impl Backend for DockerBackend {
         ledger::note(&context.state_dir, "docker", client.socket())?;
         let program =
             if image.rootfs.is_none() { None } else { Some(container::put_program(&context.state_dir)?) };
-        let info = client.call(Method::GET, &format!("{API}/info"), None)?.good("tell about itself")?;
+        let info = info(&client)?;
         Ok(Arc::new(PreparedDocker {
             id: self.id(),
             client,
@@ -170,6 +176,10 @@ impl Backend for DockerBackend {
             watch: context.watch.clone(),
         }))
     }
+}
+
+fn info(client: &Client) -> Result<Value, Error> {
+    client.call(Method::GET, &format!("{API}/info"), None)?.good("tell about itself")
 }
 
 /// The engine and its parts, with their versions.
@@ -416,7 +426,6 @@ pub(super) fn of_run(client: &Client, run: &str) -> Result<Vec<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
 
     #[test]
     fn log_frames_of_any_length_are_read() {
@@ -435,13 +444,5 @@ mod tests {
         let requirement = backend.requirements().remove(0);
         assert!(requirement.state.expect_err("missing").contains("/nowhere/docker.sock"));
         assert!(requirement.fix.expect("a fix").contains("docker.io"));
-    }
-
-    #[test]
-    fn limits_are_what_the_engine_calls_them() {
-        let limits = Limits { memory_bytes: Some(1), ..Limits::default() };
-        container::check_limits(&limits).expect("can be said");
-        let strange = Limits { cpu_burst_us: Some(1), ..Limits::default() };
-        assert!(container::check_limits(&strange).is_err());
     }
 }

@@ -12,6 +12,7 @@ mod http;
 mod ledger;
 mod message;
 mod rendezvous;
+mod runtimes;
 #[cfg(test)]
 mod tests;
 

@@ -117,6 +117,19 @@ fn docker_starts_serves_and_leaves_nothing() {
     ends_are_told_and_leftovers_found("dke", &DockerBackend::new(Engine::Docker, None));
 }
 
+/// The same engine with other runtimes, as scripts/with-engines gives it: what is left of the engine.
+#[test]
+fn docker_takes_the_runtime_that_is_asked_for() {
+    for runtime in ["crun", "bench"] {
+        let backend = DockerBackend::new(Engine::Docker, Some(runtime));
+        let Some(stand) = Stand::new(&format!("dk-{runtime}"), &backend) else { continue };
+        assert_eq!(stand.prepared.as_ref().expect("prepared").config()["runtime"], runtime);
+        let (mut instance, mut events) = stand.launch(Workload::Ready, Limits::default());
+        until(&mut events, |stamped| (stamped.event == Event::Ready).then_some(()));
+        instance.stop().expect("stopped, and nothing left");
+    }
+}
+
 #[test]
 fn podman_starts_serves_and_leaves_nothing() {
     starts_serves_and_leaves_nothing("pm", &DockerBackend::new(Engine::Podman, None));
