@@ -2,11 +2,14 @@
 //! the same minutes: what the harness adds to, or leaves out of, a runtime's own time.
 //!
 //! ```text
-//! cargo run --release --package runtime --example runtime_cost -- [ROUNDS [RUNTIME…]]
+//! cargo run --release --package runtime --example runtime_cost -- [SECONDS [RUNTIME…]]
 //! ```
-//! Needs root, hyperfine, and the runtimes (runc and crun where none is named). Rounds take turns:
-//! hyperfine's runs, then as many of ours. Ours begin with the clock in front of the spawn and end with
-//! the stamp of the thread that waits for the process, as those of every backend do. On hosts that mix
+//! Needs root, hyperfine, and the runtimes (runc and crun where none is named). Rounds go on for so many
+//! seconds with each runtime, 25 where nothing is said. A round is hyperfine, ours, ours, hyperfine: what
+//! drifts slowly, and what one leaves to the next, meets both alike. Each turn begins with a start that
+//! does not count and has as many that do. Both begin with the clock in front of the spawn; hyperfine's
+//! end when it has waited for the process, ours with the stamp of the thread that waits for it, as
+//! those of every backend do. On hosts that mix
 //! both kinds of cgroups crun needs the v2 controllers covered, in a mount namespace of its own:
 //!
 //! ```text
@@ -24,17 +27,21 @@ use runtime::{Event, EventSink, Exit, InstanceName};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::mpsc::unbounded_channel;
 
-/// Starts in each turn, and what is thrown away in front of the first.
-const RUNS: usize = 12;
-const WARM_UP: usize = 3;
-/// Student's 97.5 % quantile for 3 to 12 rounds (*Biometrika* 6, 1908).
-const T: [f64; 10] = [4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201];
+/// Starts of a turn that count, behind one that does not.
+const RUNS: usize = 3;
+/// Rounds there are at least: fewer say nothing of how they differ.
+const FEWEST: usize = 5;
+/// Student's 97.5 % quantile for 4 to 30 degrees of freedom (*Biometrika* 6, 1908).
+const T: [f64; 27] = [
+    2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101,
+    2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
 /// How the guest program ends that is given no plan.
 const STATUS: i32 = 2;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let rounds: usize = arguments.next().and_then(|word| word.parse().ok()).unwrap_or(10).clamp(3, 12);
+    let seconds: f64 = arguments.next().and_then(|word| word.parse().ok()).unwrap_or(25.0);
     let mut names: Vec<String> = arguments.collect();
     if names.is_empty() {
         names = vec!["runc".into(), "crun".into()];
@@ -48,29 +55,32 @@ fn main() {
     let watch = Watch::start().expect("stamper");
     for name in names {
         let id = format!("bench-cost-{name}-{}", std::process::id());
-        let mut ratios = Vec::new();
-        let (mut ours_all, mut theirs_all) = (Vec::new(), Vec::new());
-        for _ in 0..WARM_UP {
-            ours(&watch, &name, &bundle, &id);
-        }
-        for _ in 0..rounds {
-            let theirs = hyperfine(&name, &bundle, &id, folder.path());
-            let ours: Vec<f64> = (0..RUNS).map(|_| ours(&watch, &name, &bundle, &id)).collect();
-            ratios.push(median(&ours) / median(&theirs));
+        let (mut ratios, mut ours_all, mut theirs_all) = (Vec::new(), Vec::new(), Vec::new());
+        let until_ns = now_ns() + (seconds * 1e9) as u64;
+        while now_ns() < until_ns || ratios.len() < FEWEST {
+            let mut theirs = hyperfine(&name, &bundle, &id, folder.path());
+            let turn = || (0..=RUNS).map(|_| ours(&watch, &name, &bundle, &id)).skip(1);
+            let mut ours: Vec<f64> = turn().collect();
+            ours.extend(turn());
+            theirs.extend(hyperfine(&name, &bundle, &id, folder.path()));
+            ratios.push((median(&ours) / median(&theirs)).ln());
             ours_all.extend(ours);
             theirs_all.extend(theirs);
         }
+        // Ratios of rounds are as often twice as half: their logarithms are what is symmetric.
+        let rounds = ratios.len();
         let mean = ratios.iter().sum::<f64>() / rounds as f64;
         let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / (rounds - 1) as f64;
-        let half = T[rounds - 3] * (variance / rounds as f64).sqrt();
+        let half = T[(rounds - FEWEST).min(T.len() - 1)] * (variance / rounds as f64).sqrt();
         println!(
-            "{name}: ours {:.2} ms, hyperfine -N {:.2} ms (medians of {} starts each); ours / hyperfine {mean:.3}, \
-             95 % interval {:.3} to {:.3} ({rounds} rounds in turns)",
+            "{name}: ours {:.2} ms, hyperfine -N {:.2} ms (medians of {} starts each); ours / hyperfine {:.3}, \
+             95 % interval {:.3} to {:.3} ({rounds} rounds)",
             median(&ours_all) * 1e3,
             median(&theirs_all) * 1e3,
             ours_all.len(),
-            mean - half,
-            mean + half,
+            mean.exp(),
+            (mean - half).exp(),
+            (mean + half).exp(),
         );
     }
 }
@@ -108,7 +118,7 @@ fn hyperfine(name: &str, bundle: &Path, id: &str, folder: &Path) -> Vec<f64> {
     let path = folder.join("hyperfine.json");
     let line = format!("{name} run --bundle {} {id}", bundle.display());
     let output = Command::new("hyperfine")
-        .args(["-N", "--style", "none", "--ignore-failure", "--warmup", "0", "--runs"])
+        .args(["-N", "--style", "none", "--ignore-failure", "--warmup", "1", "--runs"])
         .arg(RUNS.to_string())
         .arg("--export-json")
         .arg(&path)
