@@ -120,6 +120,10 @@ pub fn backend(name: &str, options: &vm::Options, runtimes: &[String]) -> Result
             "note: container is container:rootless here, for this is not root (with sudo it is container)",
         );
     }
+    if id == "container:rootless" && is_root {
+        let user = runtime::container::RootlessBackend::user();
+        terminal::say(&format!("note: container:rootless is that of an ordinary user: {user}"));
+    }
     let id = if becomes_rootless { "container:rootless" } else { id };
     let known = known(options, runtimes)?;
     let ids: Vec<String> = known.iter().map(|backend| backend.id()).collect();

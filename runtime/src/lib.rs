@@ -10,6 +10,8 @@ mod cache;
 pub mod cgroup;
 pub mod clock;
 pub mod container;
+mod descriptor;
+mod dumpable;
 pub mod engine;
 mod event;
 pub mod fake;
@@ -26,6 +28,7 @@ mod program;
 pub mod scratch;
 mod spawn;
 pub mod state;
+mod victim;
 pub mod vm;
 pub mod watch;
 

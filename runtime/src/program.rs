@@ -41,7 +41,7 @@ fn seal(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", writable.as_raw_fd());
     let program = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // Out of the way of the numbers that children give their own descriptors before they execute it.
-    Ok(rustix::io::fcntl_dupfd_cloexec(program, ASIDE)?)
+    crate::descriptor::copy_above(program, ASIDE)
 }
 
 #[cfg(test)]

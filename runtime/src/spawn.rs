@@ -16,6 +16,9 @@ use crate::container::syscall::{Errno, clone3};
 const ASIDE: c_int = 64;
 /// Bytes of stack for the child between clone and exec.
 const STACK_BYTES: usize = 64 * 1024;
+/// [`crate::victim::OOM_SCORE_ADJ`] as the kernel reads it.
+const GO_FIRST: &str = "1000";
+const _: () = assert!(crate::victim::OOM_SCORE_ADJ == 1000);
 /// Most descriptors a child gets.
 const MAX_FDS: usize = 32;
 
@@ -123,7 +126,7 @@ fn own_pid() -> libc::pid_t {
 /// Copies of the descriptors, out of the way of the numbers they will get.
 fn aside(fds: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
     debug_assert!((3..=MAX_FDS).contains(&fds.len()));
-    fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE).map_err(io::Error::from)).collect()
+    fds.iter().map(|fd| crate::descriptor::copy_above(fd, ASIDE)).collect()
 }
 
 fn start(mut child: Child<'_>) -> io::Result<OwnedFd> {
@@ -143,11 +146,10 @@ fn start(mut child: Child<'_>) -> io::Result<OwnedFd> {
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
     let blocked = Blocked::all();
-    let dumpable = Dumpable::now();
     // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so `child` and
     // the stack outlive it and nobody else touches them; the child makes system calls only.
     let answer = unsafe { clone3(&mut arguments, begin, (&raw mut child).cast::<c_void>()) };
-    drop(dumpable);
+    crate::dumpable::give_back();
     drop(blocked);
     answer.map_err(|Errno(errno)| io::Error::from_raw_os_error(errno))?;
     // SAFETY: CLONE_PIDFD has stored a fresh descriptor that nobody else owns.
@@ -189,6 +191,7 @@ unsafe fn become_program(child: &Child<'_>) -> Option<()> {
     // SAFETY: system calls on this child alone; all pointers were prepared by the parent.
     unsafe {
         done(libc::setsid())?;
+        go_first()?;
         // While it has the right to.
         child.cgroup.map_or(Some(()), Entrance::enter)?;
         if let Some(user) = &child.user {
@@ -233,25 +236,17 @@ unsafe fn become_program(child: &Child<'_>) -> Option<()> {
     None
 }
 
-/// Whether this program may be looked into and leave a core: a change of user in a child that shares
-/// its memory changes that (prctl(2), PR_SET_DUMPABLE). Dropping it sets it back.
-struct Dumpable(c_int);
-
-impl Dumpable {
-    fn now() -> Dumpable {
-        // SAFETY: no memory is involved.
-        Dumpable(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) })
-    }
-}
-
-impl Drop for Dumpable {
-    fn drop(&mut self) {
-        // SAFETY: no memory is involved.
-        unsafe {
-            if libc::prctl(libc::PR_GET_DUMPABLE) != self.0 {
-                libc::prctl(libc::PR_SET_DUMPABLE, self.0);
-            }
-        }
+/// Makes this child one that ends before its parent where memory is out.
+///
+/// # Safety
+/// In the child.
+unsafe fn go_first() -> Option<()> {
+    // SAFETY: constant strings; the descriptor is this child's.
+    unsafe {
+        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        let written = if file < 0 { -1 } else { libc::write(file, GO_FIRST.as_ptr().cast(), GO_FIRST.len()) };
+        libc::close(file);
+        (written > 0).then_some(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! `bench` as its users run it: arguments in; output, files and exit code out. Nothing here needs
-//! root, KVM or QEMU: the storms are the fake backend's.
+//! KVM or QEMU: the storms are the fake backend's, but for those of containers without root.
 
 mod endings;
 mod image;
 mod inspection;
 mod judging;
+mod rootless;
 mod storms;
 mod usage;
 

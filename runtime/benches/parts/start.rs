@@ -75,6 +75,7 @@ fn start(compiled: &Compiled, program: BorrowedFd<'_>, null: BorrowedFd<'_>) -> 
         program: Some(program),
         args: Some(args.to_vec()),
         fds: &[null, null, null, inside.as_fd()],
+        trees: &[],
         hostname: None,
         entrance: None,
         gate: None,

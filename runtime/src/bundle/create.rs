@@ -114,6 +114,7 @@ impl Making<'_> {
             program: None,
             args: None,
             fds: descriptors,
+            trees: &[],
             hostname: None,
             entrance: Some(&entrance),
             gate: Some(gate.as_fd()),

@@ -198,6 +198,7 @@ fn launch(
         program: None,
         args: None,
         fds,
+        trees: &[],
         hostname: None,
         entrance: Some(&entrance),
         gate: None,

@@ -9,9 +9,10 @@ use std::cell::{RefCell, RefMut};
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::io::{DupFlags, dup3, fcntl_dupfd_cloexec};
+use rustix::io::{DupFlags, dup3};
 
 use crate::Error;
+use crate::descriptor::copy_above;
 
 /// Lowest number used: above what programs are given.
 const LOWEST: c_int = 64;
@@ -28,7 +29,7 @@ impl Kept {
     pub(super) fn new() -> Result<Kept, Error> {
         let null = std::fs::File::open("/dev/null").map_err(Error::system("open /dev/null"))?;
         let null = OwnedFd::from(null);
-        let numbers = (0..KEPT).map(|_| fcntl_dupfd_cloexec(&null, LOWEST)).collect::<Result<_, _>>();
+        let numbers = (0..KEPT).map(|_| copy_above(&null, LOWEST)).collect::<Result<_, _>>();
         let numbers = numbers.map_err(Error::system("keep descriptor numbers for containers"))?;
         Ok(Kept { null, numbers: RefCell::new(numbers) })
     }
@@ -65,7 +66,7 @@ impl<'a> Aside<'a> {
             self.used += 1;
             return Ok(place.as_raw_fd());
         }
-        let copy = fcntl_dupfd_cloexec(fd, LOWEST).map_err(Error::system(refused))?;
+        let copy = copy_above(fd, LOWEST).map_err(Error::system(refused))?;
         let number = copy.as_raw_fd();
         self.others.push(copy);
         Ok(number)

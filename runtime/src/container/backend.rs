@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::mechanism::Mechanism;
-use super::prepared::{Files, Groups, PreparedContainer};
+use super::prepared::{Files, Groups, Means, PreparedContainer};
 use super::standard;
 use crate::cgroup::{Hierarchies, Mode};
 use crate::image::Image;
@@ -77,8 +77,8 @@ impl Backend for WeakenedBackend {
         let mut setup = standard::setup(files.as_ref().map(Files::path), maps);
         self.without.iter().for_each(|mechanism| mechanism.leave_out(&mut setup));
         let groups = Groups::Of(Hierarchies::of_host()?);
-        let without = self.without.clone();
-        PreparedContainer::prepare(self.id(), context, image, setup, files, groups, without)
+        let means = Means { files, groups, user: None, without: self.without.clone() };
+        PreparedContainer::prepare(self.id(), context, image, setup, means)
     }
 }
 

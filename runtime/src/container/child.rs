@@ -28,6 +28,8 @@ pub(super) struct Child<'a> {
     pub(super) program: Option<c_int>,
     /// Files of cgroups that take who writes to them.
     pub(super) tasks: &'a [c_int],
+    /// Detached mounts in place of the root's lower folders.
+    pub(super) trees: &'a [c_int],
     pub(super) hostname: Option<&'a CStr>,
     /// Where it keeps descriptors of mounts.
     pub(super) slots: &'a [AtomicUsize],
@@ -88,7 +90,7 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         report.begin(Step::Namespaces);
         setup.namespaces.enter(report)?;
         // As the host's root, who may search the folders above what is shown inside.
-        let folder = setup.root.open(report)?;
+        let folder = setup.root.open(child.trees, report)?;
         setup.mounts.open(child.slots, report)?;
         setup.process.name(child.hostname, report)?;
         if setup.loopback {
@@ -104,7 +106,7 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         end_with_parent(child)?;
 
         report.begin(Step::Root);
-        let root = setup.root.make(folder, report)?;
+        let root = setup.root.make(folder, child.trees, report)?;
 
         report.begin(Step::FileSystems);
         setup.mounts.place(root, child.slots, report)?;

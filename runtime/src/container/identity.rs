@@ -36,7 +36,7 @@ impl Maps {
     /// # Errors
     /// What the kernel, or newuidmap(1), said.
     pub(super) fn write(&self, pid: i32) -> Result<(), Error> {
-        if self.deny_setgroups && self.writer == MapWriter::Own {
+        if self.deny_setgroups && self.writer != MapWriter::NewIdMap {
             // Without this a user may not map a group (user_namespaces(7)).
             write(pid, "setgroups", "deny")?;
         }
@@ -44,7 +44,7 @@ impl Maps {
             [("uid_map", "newuidmap", &self.uids), ("gid_map", "newgidmap", &self.gids)]
         {
             match self.writer {
-                MapWriter::Own => write(pid, file, text)?,
+                MapWriter::Own | MapWriter::ForUser => write(pid, file, text)?,
                 MapWriter::NewIdMap => {
                     let output = Command::new(program)
                         .arg(pid.to_string())
@@ -65,7 +65,11 @@ impl Maps {
 impl IdMaps {
     /// Whether groups cannot be set inside: so where a user maps a group without help.
     pub(super) fn deny_setgroups(&self) -> bool {
-        self.writer == MapWriter::Own && !rustix::process::geteuid().is_root()
+        match self.writer {
+            MapWriter::Own => !rustix::process::geteuid().is_root(),
+            MapWriter::NewIdMap => false,
+            MapWriter::ForUser => matches!(self.gids[..], [IdRange { count: 1, .. }]),
+        }
     }
 }
 

@@ -69,32 +69,56 @@ impl Drop for Mapped {
     }
 }
 
+/// Whether the calling thread may make a user namespace.
+///
+/// # Errors
+/// What the system said.
+pub(super) fn is_allowed() -> Result<(), Error> {
+    Held::new().map(drop)
+}
+
 /// A user namespace with these maps and nobody in it.
 pub(super) fn user_namespace(maps: &IdMaps) -> Result<OwnedFd, Error> {
-    let failed =
-        |errno: i32| Error::system("make a user namespace")(std::io::Error::from_raw_os_error(errno));
-    let mut pidfd = -1;
-    let flags = libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM a fork; the child makes two system calls only.
-    let pid = match unsafe { raw!(SYS_clone, flags, 0, &raw mut pidfd, 0, 0) } {
-        // SAFETY: the child; ended below, or by the parent's death.
-        Ok(0) => unsafe {
-            let _ = raw!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-            loop {
-                let _ = raw!(SYS_ppoll, 0, 0, 0, 0, 0);
+    let held = Held::new()?;
+    Maps::new(maps)?.write(held.pid)?;
+    let path = format!("/proc/{}/ns/user", held.pid);
+    File::open(&path).map(OwnedFd::from).map_err(Error::system(format!("open {path}")))
+}
+
+/// A process in a new user namespace, for as long as it takes to open that.
+struct Held {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Held {
+    fn new() -> Result<Held, Error> {
+        let mut pidfd = -1;
+        let flags = libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
+        // SAFETY: without CLONE_VM a fork; the child makes two system calls only.
+        let pid = match unsafe { raw!(SYS_clone, flags, 0, &raw mut pidfd, 0, 0) } {
+            // SAFETY: the child; ended below, or by the parent's death.
+            Ok(0) => unsafe {
+                let _ = raw!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+                loop {
+                    let _ = raw!(SYS_ppoll, 0, 0, 0, 0, 0);
+                }
+            },
+            Ok(pid) => pid as i32,
+            Err(Errno(errno)) => {
+                let source = std::io::Error::from_raw_os_error(errno);
+                return Err(Error::System { action: "make a user namespace".into(), source });
             }
-        },
-        Ok(pid) => pid as i32,
-        Err(Errno(errno)) => return Err(failed(errno)),
-    };
-    // SAFETY: CLONE_PIDFD has stored a fresh descriptor that nobody else owns.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    let path = format!("/proc/{pid}/ns/user");
-    let opened = Maps::new(maps)
-        .and_then(|maps| maps.write(pid))
-        .and_then(|()| File::open(&path).map(OwnedFd::from).map_err(Error::system(format!("open {path}"))));
-    let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
-    let id = rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd));
-    let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
-    opened
+        };
+        // SAFETY: CLONE_PIDFD has stored a fresh descriptor that nobody else owns.
+        Ok(Held { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        let id = rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&self.pidfd));
+        let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+    }
 }

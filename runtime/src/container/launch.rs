@@ -29,6 +29,9 @@ pub struct Launch<'a> {
     pub args: Option<Vec<CString>>,
     /// Descriptors 0, 1, 2 … of the program.
     pub fds: &'a [BorrowedFd<'a>],
+    /// Detached mounts (open_tree(2)) in place of the lower folders of the setup's overlay, for a child
+    /// that may not search the folders above those.
+    pub trees: &'a [BorrowedFd<'a>],
     /// In place of the setup's host name.
     pub hostname: Option<&'a str>,
     /// The way into its cgroups.
@@ -72,6 +75,7 @@ impl Compiled {
 
         let start = |arena: &Arena, mut aside: Aside<'_>| {
             let fds = launch.fds.iter().map(|fd| aside.put(*fd)).collect::<Result<Vec<_>, _>>()?;
+            let trees = launch.trees.iter().map(|fd| aside.put(*fd)).collect::<Result<Vec<_>, _>>()?;
             let tasks = launch.entrance.into_iter().flat_map(Entrance::files);
             let tasks = tasks.map(|fd| aside.put(fd)).collect::<Result<Vec<_>, _>>()?;
             let child = Child {
@@ -82,6 +86,7 @@ impl Compiled {
                 fds: &fds,
                 program: launch.program.map(|fd| aside.put(fd)).transpose()?,
                 tasks: &tasks,
+                trees: &trees,
                 hostname: hostname.as_deref(),
                 slots: &slots,
                 is_supervised,
@@ -107,7 +112,7 @@ impl Compiled {
             // Suspends this thread until the child has executed or ended; the partner serves it meanwhile.
             let (cloned, settled) = partner.serve(&supervision, || start(arena, Aside::at(partner.kept())));
             let (pid, pidfd) = cloned?;
-            restore_dumpable();
+            crate::dumpable::give_back();
             self.conclude(pid, pidfd, settled, arena.report())
         })?
     }
@@ -227,19 +232,5 @@ fn has_ended(pidfd: &OwnedFd) -> bool {
 fn await_gate(report: &Report, pidfd: &OwnedFd) {
     while !report.gated.is_over() && !has_ended(pidfd) {
         report.gated.wait_for(Duration::from_millis(20));
-    }
-}
-
-/// A change of identity in a child that shares this memory marks it as not to be dumped, which would
-/// take this program's own files in /proc away from a user other than root (proc(5), prctl(2)).
-fn restore_dumpable() {
-    static AT_START: OnceLock<c_int> = OnceLock::new();
-    // SAFETY: no memory is involved.
-    unsafe {
-        let now = libc::prctl(libc::PR_GET_DUMPABLE);
-        let before = *AT_START.get_or_init(|| if rustix::process::geteuid().is_root() { now } else { 1 });
-        if now != before {
-            libc::prctl(libc::PR_SET_DUMPABLE, before);
-        }
     }
 }

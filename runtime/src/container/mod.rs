@@ -7,6 +7,7 @@
 
 mod aside;
 mod backend;
+mod behalf;
 mod checkpoint;
 mod child;
 mod compiled;

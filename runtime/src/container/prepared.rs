@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use super::behalf::User;
 use super::idmap::Mapped;
 use super::instance::Container;
 use super::mechanism::Mechanism;
@@ -27,6 +30,8 @@ pub(super) struct PreparedContainer {
     run: String,
     scratch: PathBuf,
     groups: Groups,
+    /// Whom they are started for, where that is not whom this program runs as.
+    user: Option<User>,
     null: OwnedFd,
     files: Option<Files>,
     maps: IdMaps,
@@ -40,6 +45,18 @@ pub(super) struct PreparedContainer {
     /// What has been left out of the standard.
     without: Vec<Mechanism>,
     image: String,
+}
+
+/// What a backend has for its containers beside the setup.
+pub(super) struct Means {
+    /// The image's files.
+    pub(super) files: Option<Files>,
+    /// Their cgroups.
+    pub(super) groups: Groups,
+    /// Whom they are started for, where that is not whom this program runs as.
+    pub(super) user: Option<User>,
+    /// What has been left out of the standard.
+    pub(super) without: Vec<Mechanism>,
 }
 
 /// Where the instances' cgroups are made.
@@ -56,10 +73,9 @@ impl PreparedContainer {
         context: &RunContext,
         image: &Image,
         mut setup: Setup,
-        files: Option<Files>,
-        groups: Groups,
-        without: Vec<Mechanism>,
+        means: Means,
     ) -> Result<Arc<dyn Prepared>, Error> {
+        let Means { files, groups, user, without } = means;
         crate::guest_program()?;
         let bridge = context.network.bridge()?;
         setup.loopback = setup.namespaces.network == Namespace::New && context.network.kind() != Kind::None;
@@ -70,6 +86,7 @@ impl PreparedContainer {
             run: context.run_id.clone(),
             scratch: context.cache_dir.clone(),
             groups,
+            user,
             null: null.map_err(Error::system("open /dev/null"))?.into(),
             compiled: Compiled::new(&setup)?,
             names_itself: setup.namespaces.uts == Namespace::New,
@@ -94,6 +111,19 @@ impl PreparedContainer {
                 self.cannot_hold(&spec.limits).map_or(Ok(None), |why| Err(Error::Invalid(why)))
             }
         }
+    }
+}
+
+impl PreparedContainer {
+    /// The image's files for a child that may not search the folders above them.
+    fn trees(&self) -> Result<Option<OwnedFd>, Error> {
+        let files = self.files.as_ref().filter(|_| self.user.is_some());
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let copied = files.map(|files| {
+            let refused = Error::system(format!("copy the mount of {}", files.path().display()));
+            open_tree(rustix::fs::CWD, files.path(), flags).map_err(refused)
+        });
+        copied.transpose()
     }
 }
 
@@ -151,6 +181,10 @@ impl Prepared for PreparedContainer {
     fn config(&self) -> serde_json::Value {
         serde_json::json!({
             "backend": self.backend,
+            "user": match &self.user {
+                Some(user) => user.described(),
+                None => format!("user id {}, as this program", rustix::process::geteuid().as_raw()),
+            },
             "image": self.image,
             "namespaces": self.namespaces,
             "id_maps": { "users": lines(&self.maps.uids), "groups": lines(&self.maps.gids) },
@@ -205,16 +239,23 @@ impl Prepared for PreparedContainer {
                 port.plug_into(pid)
             }
         });
-        let started = self.compiled.start(&Launch {
+        let trees = self.trees()?;
+        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        let launch = Launch {
             program: Some(crate::guest_program()?),
             args: Some(vec![c"guest".into(), c"fd:3".into(), plan]),
             fds: &fds,
+            trees: &trees,
             hostname: self.names_itself.then(|| hostname.get(..hostname.len().min(64)).unwrap_or_default()),
             entrance: entrance.as_ref(),
             gate: None,
             before_root: plug.as_ref().map(|plug| plug as &(dyn Fn(i32) -> Result<(), Error> + Sync)),
             ends_with_parent: true,
-        })?;
+        };
+        let started = match self.user {
+            Some(user) => user.carry_out_beside(|| self.compiled.start(&launch))?,
+            None => self.compiled.start(&launch),
+        }?;
         let mut marks = started.marks;
         let plugged_ns = plugged_ns.into_inner();
         if plugged_ns > 0 {

@@ -1,6 +1,6 @@
 //! The root of a container: made, entered, and the old one left.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 use std::path::Path;
 
 use super::mount::{self, Bind, FileSystem};
@@ -72,8 +72,9 @@ impl Root {
     /// Opens what needs the right to search the host's folders.
     ///
     /// # Safety
-    /// In the child, in its mount namespace. Gives the descriptor of a folder's tree.
-    pub(super) unsafe fn open(&self, report: &Report) -> Answer<Option<usize>> {
+    /// In the child, in its mount namespace; `trees` come in place of lower folders. Gives the
+    /// descriptor of a folder's tree.
+    pub(super) unsafe fn open(&self, trees: &[c_int], report: &Report) -> Answer<Option<usize>> {
         report.at(self.label);
         // SAFETY: strings live through the calls; descriptors are this child's.
         unsafe {
@@ -82,7 +83,7 @@ impl Root {
             }
             match &self.source {
                 Source::Folder(bind) => bind.open().map(Some),
-                Source::Overlay { lower, .. } => {
+                Source::Overlay { lower, .. } if trees.is_empty() => {
                     for (number, path) in lower.iter().enumerate() {
                         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
                         let folder = raw!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)?;
@@ -91,7 +92,7 @@ impl Root {
                     }
                     Ok(None)
                 }
-                Source::Host | Source::Empty(_) => Ok(None),
+                Source::Host | Source::Empty(_) | Source::Overlay { .. } => Ok(None),
             }
         }
     }
@@ -99,13 +100,14 @@ impl Root {
     /// Makes it and gives its descriptor. It is stacked on the old root, which absolute paths still name.
     ///
     /// # Safety
-    /// In the child; `folder` is what [`Root::open`] gave.
-    pub(super) unsafe fn make(&self, folder: Option<usize>, report: &Report) -> Answer {
+    /// In the child; `folder` is what [`Root::open`] gave for `trees`.
+    pub(super) unsafe fn make(&self, folder: Option<usize>, trees: &[c_int], report: &Report) -> Answer {
         report.at(self.label);
         // SAFETY: strings live through the calls; descriptors are this child's.
         unsafe {
             let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
             let old = raw!(SYS_openat, libc::AT_FDCWD, c"/".as_ptr(), flags)?;
+            let mut top = old;
             let root = match &self.source {
                 Source::Host => return Ok(old),
                 Source::Folder(_) => folder.ok_or(Errno(libc::EBADF))?,
@@ -117,13 +119,18 @@ impl Root {
                     root
                 }
                 Source::Overlay { memory, overlay, .. } => {
+                    // One on the other, for overlayfs takes folders of this mount namespace only.
+                    for (number, tree) in trees.iter().map(|tree| *tree as usize).enumerate() {
+                        mount::attach(tree, top)?;
+                        raw!(SYS_dup3, tree, LOWER_FIRST + number, libc::O_CLOEXEC)?;
+                        top = tree;
+                    }
                     if let Some(memory) = memory {
                         let upper = memory.make()?;
                         for folder in [c"up", c"work"] {
                             raw!(SYS_mkdirat, upper, folder.as_ptr(), 0o755)?;
                         }
-                        // overlayfs takes folders of this mount namespace only.
-                        mount::attach(upper, old)?;
+                        mount::attach(upper, top)?;
                         raw!(SYS_fchdir, upper)?;
                     }
                     overlay.make()?
@@ -133,7 +140,7 @@ impl Root {
                 let upper = raw!(SYS_openat, libc::AT_FDCWD, c".".as_ptr(), flags)?;
                 mount::attach(root, upper)?;
             } else {
-                mount::attach(root, below(old, self.leave)?)?;
+                mount::attach(root, below(top, self.leave)?)?;
             }
             raw!(SYS_fchdir, root)?;
             Ok(root)

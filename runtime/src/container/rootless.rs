@@ -3,16 +3,18 @@
 //! Inside the user is root. Other ids are mapped where the system has given the user some
 //! (subuid(5)) and has the set-user-ID programs that map them (newuidmap(1)); else root is all there
 //! is. Limits are held where a cgroup has been delegated, else refused. There is no bridge: a
-//! listening socket is inherited.
+//! listening socket is inherited. Where bench is root it starts them for an ordinary user ([`User`]).
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::prepared::{Files, Groups, PreparedContainer};
+use super::behalf::User;
+use super::prepared::{Files, Groups, Means, PreparedContainer};
 use super::setup::{IdMaps, IdRange, MapWriter};
 use super::{backend, idmap, standard};
 use crate::cgroup::Delegation;
 use crate::image::Image;
+use crate::network::Kind;
 use crate::{Backend, Error, Prepared, Requirement, RunContext};
 
 /// Ids inside beside root's, at most.
@@ -20,6 +22,13 @@ const MORE_IDS: u32 = 65_535;
 
 /// `container:rootless`.
 pub struct RootlessBackend;
+
+impl RootlessBackend {
+    /// Whose containers they are, as a phrase.
+    pub fn user() -> String {
+        User::of_root().map_or_else(|| format!("user id {}", own().0), |user| user.described())
+    }
+}
 
 impl Backend for RootlessBackend {
     fn id(&self) -> String {
@@ -31,71 +40,97 @@ impl Backend for RootlessBackend {
     }
 
     fn requirements(&self) -> Vec<Requirement> {
-        let uid = rustix::process::geteuid();
-        let is_root = uid.is_root();
-        let user = Requirement {
-            what: "an ordinary user".into(),
-            state: if is_root {
-                Err("running as root".into())
-            } else {
-                Ok(format!("user id {}", uid.as_raw()))
-            },
-            fix: is_root.then(|| "use the backend container, or run bench as another user".into()),
+        let for_user = User::of_root();
+        let user =
+            Requirement { what: "an ordinary user".into(), state: Ok(RootlessBackend::user()), fix: None };
+        // Asked by making one: kernels and distributions have several ways to forbid it.
+        let made = match for_user {
+            Some(user) => user.carry_out(idmap::is_allowed).and_then(|allowed| allowed),
+            None => idmap::user_namespace(&own_map(None)).map(drop),
         };
-        let mut found = vec![user, backend::namespaces()];
-        if !is_root {
-            // Asked by making one: kernels and distributions have several ways to forbid it.
-            let made = idmap::user_namespace(&own_id());
-            found.push(Requirement {
-                what: "user namespaces for users".into(),
-                state: made.map(|_| "allowed".into()).map_err(|error| error.to_string()),
-                fix: Some("sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces=10000, whichever exists".into()),
-            });
-        }
-        found
+        let allowed = Requirement {
+            what: "user namespaces for users".into(),
+            state: made.map(|()| "allowed".into()).map_err(|error| error.to_string()),
+            fix: Some("sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces=10000, whichever exists".into()),
+        };
+        vec![user, backend::namespaces(), allowed]
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
-        let maps = maps();
-        let files = image
-            .rootfs
-            .clone()
-            .map(|folder| Files::Plain { folder, why: "mapping the ids of a mount takes root".into() });
-        let groups = match Delegation::find(Path::new("/")).and_then(Delegation::claim) {
+        if context.network.kind() == Kind::Bridge {
+            return Err(Error::Missing {
+                what: "a bridge needs root, which container:rootless has not".into(),
+                fix: Some("--network loopback, or leave container:rootless out".into()),
+            });
+        }
+        let user = User::of_root();
+        let maps = maps(user);
+        let files = image.rootfs.clone().map(|folder| match user {
+            // The user's own copy of the image would be the user's.
+            Some(_) => Files::mapped(&folder, &context.state_dir, &maps),
+            None => Files::Plain { folder, why: "mapping the ids of a mount takes root".into() },
+        });
+        let find = || Delegation::find(Path::new("/"));
+        let found = match user {
+            Some(user) => user.carry_out(find)?,
+            None => find(),
+        };
+        let groups = match found.and_then(Delegation::claim) {
             Ok(hierarchies) => Groups::Of(hierarchies),
             Err(why) => Groups::None(why.to_string()),
         };
         let setup = standard::setup(files.as_ref().map(Files::path), maps);
-        PreparedContainer::prepare(self.id(), context, image, setup, files, groups, Vec::new())
+        let means = Means { files, groups, user, without: Vec::new() };
+        PreparedContainer::prepare(self.id(), context, image, setup, means)
     }
 }
 
 /// The user's own id as root, and subordinate ones above it where both kinds can be had.
-fn maps() -> IdMaps {
-    let (uid, gid) = own_ids();
+fn maps(for_user: Option<User>) -> IdMaps {
+    let (uid, gid) = ids(for_user);
+    match subordinate_ids(uid) {
+        Some((uids, gids)) => IdMaps {
+            uids: vec![one(uid), uids],
+            gids: vec![one(gid), gids],
+            writer: writer(for_user, MapWriter::NewIdMap),
+        },
+        None => own_map(for_user),
+    }
+}
+
+/// The map every user may write.
+fn own_map(for_user: Option<User>) -> IdMaps {
+    let (uid, gid) = ids(for_user);
+    IdMaps { uids: vec![one(uid)], gids: vec![one(gid)], writer: writer(for_user, MapWriter::Own) }
+}
+
+fn one(outside: u32) -> IdRange {
+    IdRange { inside: 0, outside, count: 1 }
+}
+
+fn writer(for_user: Option<User>, usual: MapWriter) -> MapWriter {
+    if for_user.is_some() { MapWriter::ForUser } else { usual }
+}
+
+fn ids(for_user: Option<User>) -> (u32, u32) {
+    for_user.map_or_else(own, |user| (user.uid, user.gid))
+}
+
+/// Whom this program runs as.
+fn own() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+/// What the user has been given of users and groups, and can map (newuidmap(1)).
+fn subordinate_ids(uid: u32) -> Option<(IdRange, IdRange)> {
     let names = [uid.to_string(), user_name(uid).unwrap_or_default()];
     let more = |path: &str| subordinate(&std::fs::read_to_string(path).ok()?, &names);
     let is_installed = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
-    let (Some(uids), Some(gids)) = (more("/etc/subuid"), more("/etc/subgid")) else { return own_id() };
-    if !is_installed("newuidmap") || !is_installed("newgidmap") {
-        return own_id();
-    }
-    let with = |own: u32, more: IdRange| vec![IdRange { inside: 0, outside: own, count: 1 }, more];
-    IdMaps { uids: with(uid, uids), gids: with(gid, gids), writer: MapWriter::NewIdMap }
-}
-
-/// The map every user may write.
-fn own_id() -> IdMaps {
-    let (uid, gid) = own_ids();
-    let own = |id: u32| vec![IdRange { inside: 0, outside: id, count: 1 }];
-    IdMaps { uids: own(uid), gids: own(gid), writer: MapWriter::Own }
-}
-
-fn own_ids() -> (u32, u32) {
-    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    let can_map = is_installed("newuidmap") && is_installed("newgidmap");
+    more("/etc/subuid").zip(more("/etc/subgid")).filter(|_| can_map)
 }
 
 /// The first range of `NAME:FIRST:COUNT` lines (subuid(5)) that belongs to one of `names`.

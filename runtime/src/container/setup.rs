@@ -114,6 +114,8 @@ pub enum MapWriter {
     Own,
     /// newuidmap(1) and newgidmap(1), for the ranges of /etc/subuid and /etc/subgid.
     NewIdMap,
+    /// This program as root, for a user who could have either of the above write them.
+    ForUser,
 }
 
 /// The file system of a container.

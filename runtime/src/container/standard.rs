@@ -157,7 +157,7 @@ fn process() -> Process {
         no_new_privs: true,
         seccomp: Some(super::seccomp::standard()),
         rlimits: Vec::new(),
-        oom_score_adj: None,
+        oom_score_adj: Some(crate::victim::OOM_SCORE_ADJ),
         nice: None,
         own_keyring: true,
         close_descriptors: true,

@@ -86,6 +86,7 @@ pub(super) fn config(contents: &Contents<'_>) -> Value {
                 "permitted": kept,
             },
             "noNewPrivileges": true,
+            "oomScoreAdj": crate::victim::OOM_SCORE_ADJ,
         },
         "root": { "path": contents.rootfs, "readonly": !contents.writable },
         "hostname": contents.hostname,

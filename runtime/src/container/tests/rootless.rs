@@ -7,6 +7,7 @@ use guest::{Plan, Workload};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::container::RootlessBackend;
+use crate::container::behalf::User;
 use crate::image::Image;
 use crate::patience::next;
 use crate::watch::Watch;
@@ -63,8 +64,87 @@ fn a_user_with_subordinate_ids_has_them_inside() {
     assert_passes(&mut command, "as_the_user_with_ids", folder.path());
 }
 
-/// Has this test program, as `command` starts it, carry out another of these tests.
-fn assert_passes(command: &mut Command, test: &str, folder: &std::path::Path) {
+/// Root's bench starts them as one of the user's would: what is seen of them inside and outside is the same.
+#[test]
+fn root_starts_them_as_the_user_would() {
+    let Some(user) = User::of_root() else {
+        eprintln!("skipped: only root can start something for another user");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let rootfs = folder.path().join("rootfs");
+    std::fs::create_dir(&rootfs).expect("made");
+    super::copy_tools(&rootfs);
+    // Root's own folder: the user may not search what is above the files.
+    let prepared = prepare(rootfs);
+    let config = prepared.config();
+    assert_eq!(config["user"], user.described());
+    assert!(config["cgroup"].as_str().is_some_and(|text| text.contains("not delegated because")), "{config}");
+    let by_root = facts(prepared.as_ref());
+    let chown = Command::new("chown").args(["-R", &format!("{0}:{0}", user.uid)]).arg(folder.path()).status();
+    assert!(chown.expect("chown").success());
+    let mut command = Command::new("/proc/self/exe");
+    command.uid(user.uid).gid(user.gid);
+    let said = assert_passes(&mut command, "as_the_user_of_root", folder.path());
+    let by_user: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix(FACT)).collect();
+    assert_eq!(by_root, by_user);
+    // And it is not that both are root's.
+    let ids = format!("Uid: {0} {0} {0} {0}", user.uid);
+    assert!(by_root.contains(&ids) && by_root.contains(&format!("owner {}", user.uid)), "{by_root:?}");
+
+    // A limit that nobody holds is refused here too.
+    let limits = Limits { pids: Some(10), ..Limits::default() };
+    let error = launch(prepared.as_ref(), "true", limits).0.err().expect("refused").to_string();
+    assert!(error.contains("limits cannot be held here: not delegated"), "{error}");
+}
+
+/// The part of the test above that is the user's.
+#[test]
+#[ignore = "run by root_starts_them_as_the_user_would, as another user"]
+fn as_the_user_of_root() {
+    let Some(rootfs) = std::env::var_os(TOOLS) else { panic!("only for another test") };
+    println!();
+    for fact in facts(prepare(rootfs.into()).as_ref()) {
+        println!("{FACT}{fact}");
+    }
+}
+
+const FACT: &str = "fact: ";
+
+/// What a container sees of itself, and what is seen of its first process outside.
+fn facts(prepared: &dyn Prepared) -> Vec<String> {
+    let script = "id; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; ls -ln /bin/sh | cut -d' ' -f1-4; \
+                  echo x > /new; ls -ln /new | cut -d' ' -f1-4; grep -E 'Cap|Seccomp:|NoNew' /proc/self/status; \
+                  ulimit -n; cat /proc/self/oom_score_adj";
+    let (told, mut facts) = told(prepared, script);
+    drop(told);
+    // One that stays while it is looked at.
+    let name = InstanceName { storm: 0, index: 1 };
+    let (sender, mut events) = unbounded_channel();
+    let plan = Plan::new(Workload::Ready);
+    let spec = LaunchSpec { name: name.clone(), plan, limits: Limits::default() };
+    let instance = prepared.launch(&spec, EventSink::new(name, sender)).expect("launched");
+    while next(&mut events).expect("an event").event != Event::Ready {}
+    let pid = instance.root_pid().expect("running");
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("readable");
+    let even = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = ["Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:"];
+    let status = read("status");
+    facts.extend(status.lines().filter(|line| wanted.iter().any(|one| line.starts_with(one))).map(even));
+    facts.extend(["uid_map", "gid_map", "setgroups", "oom_score_adj"].map(|name| even(&read(name))));
+    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/user")).expect("opened");
+    let mut owner: libc::uid_t = 0;
+    // SAFETY: NS_GET_OWNER_UID (ioctl_nsfs(2)) writes one number.
+    let asked = unsafe {
+        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&namespace), libc::NS_GET_OWNER_UID, &raw mut owner)
+    };
+    assert_eq!(asked, 0);
+    facts.push(format!("owner {owner}"));
+    facts
+}
+
+/// Has this test program, as `command` starts it, carry out another of these tests; gives what it said.
+fn assert_passes(command: &mut Command, test: &str, folder: &std::path::Path) -> String {
     let output = command
         .args(["--exact", &format!("container::tests::rootless::{test}"), "--ignored", "--nocapture"])
         .env(TOOLS, folder.join("rootfs"))
@@ -75,6 +155,7 @@ fn assert_passes(command: &mut Command, test: &str, folder: &std::path::Path) {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    text
 }
 
 /// The part of the test above that is the user's.
