@@ -16,6 +16,8 @@ use crate::prioritize::Version;
 /// What a machine may take to boot, and each check with its control in it: emulated, it is slow.
 const BOOT_S: u64 = 120;
 const CHECK_S: u64 = 20;
+/// How much of what a machine said is told where it said nothing else.
+const LAST_LINES: usize = 8;
 const BEGIN: &str = "=== checks";
 const END: &str = "=== end ";
 
@@ -51,14 +53,14 @@ pub(super) fn ask(
     let script = format!(
         "mkdir -p /dev/shm\ncat >/tmp/plan.toml <<'END OF PLAN'\nscenario = \"isolation\"\n{inside}\nEND OF PLAN\n\
          code=0; bench-itself run /tmp/plan.toml --out /tmp/out 2>&1 || code=$?\n\
-         echo '{BEGIN}'; cat /tmp/out/checks.csv; echo \"{END}$code\""
+         echo; echo '{BEGIN}'; cat /tmp/out/checks.csv; echo \"{END}$code\""
     );
     read(&carried.boot(&guest, &script, patience, context, stop)?, version)
 }
 
 fn read(lines: &[String], version: Version) -> Result<Vec<Row>, String> {
     let marked = |mark: &str| lines.iter().rposition(|line| line.starts_with(mark));
-    let last = || lines.last().map_or("nothing", String::as_str);
+    let last = || lines[lines.len().saturating_sub(LAST_LINES)..].join(" / ");
     let (Some(begin), Some(end)) = (marked(BEGIN), marked(END)) else {
         return Err(format!("the machine told no checks; it said last: {}", last()));
     };
