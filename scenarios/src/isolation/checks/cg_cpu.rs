@@ -19,6 +19,8 @@ const WALL_MS: u32 = 2000;
 const WEIGHTS: [u64; 2] = [100, 1000];
 /// How long two that compete are watched.
 const WINDOW: Duration = Duration::from_millis(1500);
+/// How long a busy host may take to let them begin.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) const ALL: &[Check] = &[
     Check {
@@ -73,9 +75,18 @@ pub(super) const ALL: &[Check] = &[
         plant: Some(|nonce| vec![spinner(nonce, 'a')]),
         look: Some(|scene| vec![spinner(scene.nonce, 'b')]),
         act: Some(|scene, _| {
-            let rivals = ['a', 'b'].map(|letter| group::called(&name(scene.nonce, letter)));
-            let [Some(&light), Some(&heavy)] = rivals.each_ref().map(|found| found.first()) else {
-                return Err(Missing(format!("the host does not find those that compete: {rivals:?}")));
+            // They take their names after their instances have answered.
+            let deadline = Instant::now() + PATIENCE;
+            let [light, heavy] = loop {
+                let rivals = ['a', 'b'].map(|letter| group::called(&name(scene.nonce, letter)));
+                match rivals.each_ref().map(|found| found.first().copied()) {
+                    [Some(light), Some(heavy)] => break [light, heavy],
+                    _ if Instant::now() > deadline => {
+                        let why = format!("the host does not find those that compete: {rivals:?}");
+                        return Err(Missing(why));
+                    }
+                    _ => std::thread::sleep(Duration::from_millis(10)),
+                }
             };
             let own_ms = |pid| group::times(pid).map(|times| times.own_ms).ok_or(pid);
             let gone = |pid| Missing(format!("process {pid} has ended"));

@@ -13,8 +13,16 @@ use guest::probe::Facts;
 use super::{facts, last_errno, number};
 
 /// Limits by the names of both versions; never written to.
-const LIMITS: [&str; 6] =
-    ["memory.limit_in_bytes", "cpu.cfs_quota_us", "pids.max", "memory.max", "cpu.max", "cpuset.cpus"];
+/// The last is there in every group of v2 whose parent hands on no controllers.
+const LIMITS: [&str; 7] = [
+    "memory.limit_in_bytes",
+    "cpu.cfs_quota_us",
+    "pids.max",
+    "memory.max",
+    "cpu.max",
+    "cpuset.cpus",
+    "cgroup.max.descendants",
+];
 
 /// What can be done to the hierarchies in which `group` is found.
 pub fn reach(group: &str) -> Facts {
