@@ -77,6 +77,38 @@ fn a_machine_is_met_on_the_bridge_like_a_container() {
     vm.instance.stop().expect("stopped");
 }
 
+/// Of which more are modules than of the kernel for clouds.
+#[test]
+fn a_kernel_with_all_drivers_finds_the_disk_of_a_large_image() {
+    let boot = crate::cache_dir().join("portable-system/rootfs/boot");
+    let kernels = std::fs::read_dir(&boot).into_iter().flatten().flatten().map(|entry| entry.path());
+    let general = kernels.into_iter().find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("vmlinuz-") && !["cloud", "virtual", "kvm"].iter().any(|few| name.contains(few))
+    });
+    let (Some(general), Some(image)) = (general, super::super::trial::system()) else {
+        eprintln!(
+            "skipped: no kernel with all drivers in {} (scripts/setup.sh makes it), or see above",
+            boot.display()
+        );
+        return;
+    };
+    let Some(options) = with_kernel(Accel::Tcg, Machine::Pc) else { return };
+    if !super::super::disk::tests::have_tools() {
+        return;
+    }
+    let mut trial = Trial::new("direct-general");
+    // The disk is kept for the next time.
+    trial.context.cache_dir = crate::cache_dir();
+    let options = Options { kernel: Some(general), ..options };
+    let prepared = DirectBackend::new(options).prepare(&trial.context, &image).expect("prepared");
+    let argv = vec!["/bin/true".into()];
+    let spec =
+        |name| LaunchSpec { name, plan: Plan::new(Workload::Command { argv }), limits: Limits::default() };
+    let mut vm = trial.launch(prepared.as_ref(), 0, spec).expect("launched");
+    vm.until(|event| *event == Event::CommandExited(0));
+}
+
 #[test]
 fn a_saved_machine_goes_on_in_another() {
     let burn = || Plan::new(Workload::Task(Task::Burn { cpu_ms: 3_600_000, threads: 1 }));

@@ -72,9 +72,11 @@ impl RootDisk {
     }
 
     /// Modules a guest needs to find it and to write beside it.
-    pub(in crate::vm) fn drivers(machine: Machine) -> [&'static str; 4] {
+    pub(in crate::vm) fn drivers(machine: Machine) -> [&'static str; 5] {
         let [transport, _] = network_drivers(machine);
-        [transport, "virtio_blk", "ext4", "overlay"]
+        // What ext4 computes its checksums with it asks for by another name, so that no dependency names
+        // it (modules.softdep); without it a mount fails with ENOENT.
+        [transport, "virtio_blk", "crc32c_generic", "ext4", "overlay"]
     }
 
     /// QEMU's words for it as file `number` of a machine.
