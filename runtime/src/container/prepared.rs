@@ -1,6 +1,6 @@
 //! A container backend made ready for one image.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,11 @@ use super::behalf::User;
 use super::idmap::Mapped;
 use super::instance::Container;
 use super::mechanism::Mechanism;
+use super::mount::{no_attributes, set_attributes};
 use super::reach::Reach;
 use super::setup::{IdMaps, Namespace, Namespaces, Setup};
-use super::{Compiled, Launch, place, standard};
+use super::syscall::Errno;
+use super::{Compiled, Launch, place, setup, standard};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
@@ -121,7 +123,16 @@ impl PreparedContainer {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let copied = files.map(|files| {
             let refused = Error::system(format!("copy the mount of {}", files.path().display()));
-            open_tree(rustix::fs::CWD, files.path(), flags).map_err(refused)
+            let tree = open_tree(rustix::fs::CWD, files.path(), flags).map_err(refused)?;
+            // A copy of a shared mount is its peer: what the child mounts on it would show on the host.
+            let attributes = libc::mount_attr { propagation: libc::MS_PRIVATE, ..no_attributes() };
+            // SAFETY: attributes and a descriptor that live through the call.
+            let parted = unsafe { set_attributes(tree.as_raw_fd() as usize, &attributes, setup::Reach::One) };
+            parted.map_err(|Errno(errno)| {
+                let source = std::io::Error::from_raw_os_error(errno);
+                Error::System { action: format!("part the copy of {}", files.path().display()), source }
+            })?;
+            Ok(tree)
         });
         copied.transpose()
     }
