@@ -76,7 +76,9 @@ impl Compiled {
             loopback: setup.loopback,
             close_descriptors: setup.process.close_descriptors,
             args: setup.process.args.clone(),
-            may_share_memory: setup.namespaces.pid == Namespace::New && !namespaces.joins(),
+            may_share_memory: setup.namespaces.pid == Namespace::New
+                && !namespaces.joins()
+                && !namespaces.needs_memory(),
             namespaces,
             executed,
             labels,

@@ -12,9 +12,10 @@ use super::setup::{Namespace, Namespaces as Wanted, Setup};
 use super::syscall::{Answer, raw};
 use crate::Error;
 
-/// The kernel from which on a program executed gets the time namespace made for its children: it
-/// would silently stay in the old one before (Linux 6.1, "fs/exec: switch timens when a task gets a new mm").
-const TIME_KERNEL: (u32, u32) = (6, 1);
+/// From this kernel on a program that is executed gets the time namespace made for its children ("fs/exec:
+/// switch timens when a task gets a new mm"). Before, as in Debian's 6.1, it stays in the old one, where it
+/// cannot even begin a thread (clone(2), EINVAL): it has to be brought there, from memory of its own.
+const TIME_KERNEL: (u32, u32) = (6, 3);
 
 /// What to do about namespaces.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Namespaces {
     made: Label,
     /// Flags of unshare(2).
     unshared: u64,
+    /// To enter the time namespace that was made, where executing does not.
+    time_entered: Option<Label>,
     time_offsets: Option<(Label, CString)>,
 }
 
@@ -77,6 +80,8 @@ impl Namespaces {
             joined: joined.collect::<Result<_, _>>()?,
             made: labels.add("make new namespaces"),
             unshared: unshared.iter().fold(0, |flags, (namespace, bit)| flags | flag(namespace, *bit)),
+            time_entered: (wanted.time == Namespace::New && !execution_enters_time())
+                .then(|| labels.add("enter the new time namespace")),
             time_offsets: time_offsets(wanted, labels)?,
         })
     }
@@ -84,6 +89,11 @@ impl Namespaces {
     /// Whether any is somebody else's.
     pub(super) fn joins(&self) -> bool {
         self.born_pid.is_some() || !self.joined.is_empty()
+    }
+
+    /// Whether the child needs memory of its own: no other may enter a time namespace (setns(2), EUSERS).
+    pub(super) fn needs_memory(&self) -> bool {
+        self.time_entered.is_some()
     }
 
     /// Joins and makes what is not there since birth.
@@ -104,6 +114,14 @@ impl Namespaces {
             if let Some((label, text)) = &self.time_offsets {
                 report.at(*label);
                 write_file(c"/proc/self/timens_offsets", text)?;
+            }
+            if let Some(label) = self.time_entered {
+                report.at(label);
+                let path = c"/proc/self/ns/time_for_children".as_ptr();
+                let file = raw!(SYS_openat, libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_CLOEXEC)?;
+                let entered = raw!(SYS_setns, file, libc::CLONE_NEWTIME);
+                let _ = raw!(SYS_close, file);
+                entered?;
             }
         }
         Ok(())
@@ -150,11 +168,21 @@ fn open(path: &Path, kind: &str) -> Result<OwnedFd, Error> {
 /// Whether a program can have a time namespace of its own here: what locks its file is else seen by
 /// every other container.
 pub(super) fn has_time() -> bool {
-    Path::new("/proc/self/ns/time").exists() && is_recent_enough()
+    Path::new("/proc/self/ns/time").exists()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Whether this thread is to do as on a kernel older than [`TIME_KERNEL`].
+    pub(super) static OF_OLD_KERNEL: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Not told to be older than [`TIME_KERNEL`].
-fn is_recent_enough() -> bool {
+fn execution_enters_time() -> bool {
+    #[cfg(test)]
+    if OF_OLD_KERNEL.get() {
+        return false;
+    }
     let release = rustix::system::uname();
     let release = release.release().to_string_lossy();
     let mut numbers = release.split(|sign: char| !sign.is_ascii_digit()).map(|number| number.parse().ok());
@@ -172,14 +200,6 @@ fn time_offsets(wanted: &Wanted, labels: &mut Labels) -> Result<Option<(Label, C
             return Err(Error::Invalid("time offsets need a new time namespace".into()));
         }
         return Ok(None);
-    }
-    if !is_recent_enough() {
-        let release = rustix::system::uname();
-        let release = release.release().to_string_lossy();
-        return Err(Error::Missing {
-            what: format!("a time namespace for the program itself needs Linux 6.1, this is {release}"),
-            fix: None,
-        });
     }
     let lines = clocks.iter().filter_map(|(clock, offset)| {
         offset.map(|(seconds, nanoseconds)| format!("{clock} {seconds} {nanoseconds}\n"))

@@ -98,6 +98,28 @@ fn the_process_is_as_described() {
     assert_eq!(own_settings(), before);
 }
 
+#[test]
+fn a_time_namespace_is_entered_where_executing_does_not() {
+    let Some(root) = tools() else { return };
+    let script = "readlink /proc/self/ns/time; readlink /proc/self/ns/time_for_children; cat /proc/self/timens_offsets";
+    let mut setup = shell(root.path(), script);
+    setup.namespaces.time = Namespace::New;
+    setup.namespaces.time_offsets.boottime = Some((86_400, 5));
+    let said = |of_old_kernel| {
+        crate::container::namespace::OF_OLD_KERNEL.set(of_old_kernel);
+        output(&setup).expect("started")
+    };
+    let host = std::fs::read_link("/proc/self/ns/time").expect("read").display().to_string();
+    for of_old_kernel in [true, false] {
+        let text = said(of_old_kernel);
+        let mut lines = text.lines();
+        let (own, childrens) = (lines.next().expect("own"), lines.next().expect("children's"));
+        assert!(own == childrens && own != host, "{of_old_kernel}: {text}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.join(" ").contains("boottime 86400 5"), "{of_old_kernel}: {text}");
+    }
+}
+
 /// What a child could have changed. That root's program may be dumped is taken from it for good with its
 /// first container, and is no part of this.
 fn own_settings() -> (String, String) {
