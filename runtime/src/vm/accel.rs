@@ -144,7 +144,7 @@ fn prove_with(
         user: user::unprivileged(accel, "proof", &name),
         cgroup: None,
         service: None,
-        firmware: Firmware::Silent("proof"),
+        firmware: Firmware::Silent("kernel"),
     };
     let began_ns = crate::clock::now_ns();
     let mut vm = instance::start(launch, &watch, &events, |_| Ok(()))?;
