@@ -70,6 +70,10 @@ pub(super) const FILES: &[Check] = &[Check {
         let look = scene.look(0)?;
         if look.number("ran").is_err() {
             let (step, errno) = (look.text("step")?, look.number("errno")?);
+            if step == "setresuid" {
+                let why = format!("no ordinary user can be had inside, setresuid: {}", judge::name(errno));
+                return Ok(Finding::Absent(why));
+            }
             return Ok(Finding::Wrong(format!("it did not run, {step}: {}", judge::name(errno))));
         }
         Ok(match look.number("gained")? {
