@@ -1,5 +1,9 @@
 //! Network namespace (network_namespaces(7)).
 
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
 use guest::probe::Request;
 use nix::libc;
 use runtime::container::Mechanism;
@@ -44,13 +48,7 @@ pub(super) const ALL: &[Check] = &[
         question: "does the host reach an instance's abstract socket?",
         source: "unix(7), abstract; network_namespaces(7)",
         plant: Some(|nonce| vec![Request::AbstractPlant { name: nonce.word() }]),
-        judge: |scene| match connect(&scene.nonce.word()) {
-            Ok(_) => Ok(Finding::Open("the host connects".into())),
-            Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {
-                Ok(Finding::Apart("ECONNREFUSED".into()))
-            }
-            Err(error) => Err(Missing(format!("the host's own look: {error}"))),
-        },
+        judge: |scene| of_the_host(connect(&scene.nonce.word())),
         twin: TWIN,
         ..Check::NOTHING
     },
@@ -106,14 +104,8 @@ pub(super) const ALL: &[Check] = &[
         plant: Some(|nonce| vec![Request::PortPlant { port: port(nonce) }]),
         judge: |scene| {
             raise_loopback().map_err(|error| Missing(format!("the host's own loopback: {error}")))?;
-            let address = std::net::SocketAddr::from(([127, 0, 0, 1], port(scene.nonce)));
-            match std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)) {
-                Ok(_) => Ok(Finding::Open("the host connects".into())),
-                Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {
-                    Ok(Finding::Apart("ECONNREFUSED".into()))
-                }
-                Err(error) => Err(Missing(format!("the host's own look: {error}"))),
-            }
+            let address = SocketAddr::from(([127, 0, 0, 1], port(scene.nonce)));
+            of_the_host(TcpStream::connect_timeout(&address, Duration::from_secs(5)))
         },
         twin: TWIN,
         ..Check::NOTHING
@@ -168,6 +160,17 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
 ];
+
+/// What it means that the host has tried to connect.
+fn of_the_host<C>(connected: io::Result<C>) -> Result<Finding, Missing> {
+    match connected {
+        Ok(_) => Ok(Finding::Open("the host connects".into())),
+        Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {
+            Ok(Finding::Apart("ECONNREFUSED".into()))
+        }
+        Err(error) => Err(Missing(format!("the host's own look: {error}"))),
+    }
+}
 
 fn port(nonce: &Nonce) -> u16 {
     nonce.amplitude(20_000, 30_000) as u16
