@@ -5,6 +5,8 @@
 //! put into its folder in its memory, and carries out a script. That is also how containers run on a
 //! host whose own kernel is not Linux.
 
+mod plan;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +17,13 @@ use runtime::clock::now_ns;
 use runtime::image::Image;
 use runtime::vm::{Accel, DirectBackend, Machine, Options};
 use runtime::{Backend, Event, EventSink, InstanceName, LaunchSpec, Limits, RunContext};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::Stop;
+pub(crate) use plan::carry_out;
 
 /// Room for everything, twice: in the initramfs and behind it.
 const MEMORY_BYTES: u64 = 1536 << 20;
@@ -65,12 +69,36 @@ const MOUNT: &str = r#"
         done
     fi"#;
 
+/// A version of cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// A hierarchy for each controller (cgroup-v1/cgroups.rst).
+    V1,
+    /// One hierarchy (cgroup-v2.rst).
+    V2,
+}
+
+impl Version {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        }
+    }
+
+    /// How rows and charts call a container there.
+    pub(crate) fn backend(self) -> String {
+        format!("container in a VM ({})", self.name())
+    }
+}
+
 /// One kind of machine.
 pub(crate) struct Guest {
     /// Its kernel, and the release that has its modules; `None` = the one the host's machines boot.
     pub(crate) kernel: Option<(PathBuf, String)>,
-    /// `v1` or `v2`.
-    pub(crate) version: &'static str,
+    /// Of cgroups.
+    pub(crate) version: Version,
     /// How it is run.
     pub(crate) accel: Accel,
 }
@@ -191,7 +219,7 @@ impl<'a> Carried<'a> {
     }
 
     fn write(&self, guest: &Guest, script: &str) -> io::Result<()> {
-        let script = format!("VERSION={}\n{MOUNT}\n{script}\n", guest.version);
+        let script = format!("VERSION={}\n{MOUNT}\n{script}\n", guest.version.name());
         std::fs::write(self.folder.join("etc/inside"), script)?;
         let module = self.folder.join(MODULE);
         let _ = std::fs::remove_file(&module);

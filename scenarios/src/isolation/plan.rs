@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::{list, mutate};
-use crate::prioritize::Version;
+use crate::inside::Version;
 use crate::{Error, HostSize, Launch};
 
 /// The default plan.

@@ -10,7 +10,7 @@ use results::record::{Cell, CellOutcome};
 use super::containers::{CONTAINER, Carried as Image, judge};
 use super::plan::Plan;
 use super::run::{Book, cell};
-use crate::inside::{Carried, Guest};
+use crate::inside::{Carried, Guest, Version};
 use crate::{Error, Progress, Stage};
 
 /// How long one container may take inside.
@@ -53,11 +53,11 @@ pub(super) fn carry(
     let filled = fill(rootfs, stage);
     let accel = plan.launch.vm_options().map(|options| options.accel);
     for (release, kernel) in kernels {
-        for version in ["v1", "v2"] {
+        for version in [Version::V1, Version::V2] {
             if stage.stop.requested() {
                 return Ok(());
             }
-            (stage.progress)(Progress::Preparing { backend: place(&release, version) });
+            (stage.progress)(Progress::Preparing { backend: place(&release, version.name()) });
             let told = match (&filled, &accel) {
                 (Ok(filled), Ok(accel)) => {
                     let kernel = Some((kernel.clone(), release.clone()));
@@ -66,7 +66,7 @@ pub(super) fn carry(
                 (Err(error), _) => Err(error.clone()),
                 (_, Err(error)) => Err(error.to_string()),
             };
-            enter(told, (&release, version), images, stage, book)?;
+            enter(told, (&release, version.name()), images, stage, book)?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ mod question;
 mod run;
 mod scene;
 
-pub use inside::Version;
+pub use crate::inside::Version;
 pub use mechanism::Mechanism;
 pub use plan::{DEFAULT, Plan};
 pub use run::run;
