@@ -2,8 +2,8 @@
 //! (Gao et al., "ContainerLeaks", DSN 2017, names the class).
 //!
 //! The host reads the same file just before and after the look inside. What is compared differs:
-//! a *text* that is the machine's alone, *names* that turn up on both sides, a *counter* that only
-//! rises and so must lie between the host's two readings, or a *level* that must lie close to them.
+//! a *text* that is the machine's alone, *names* that turn up on both sides, or a *counter* that only
+//! rises and so must lie between the host's two readings. What goes up and down is in `leak_level`.
 //! Where the kernel is shared and nothing hides the file, an instance sees it by design; a virtual
 //! machine sees its own kernel's. A file that is not there inside proves nothing, but for a kernel of
 //! its own, which may have none.
@@ -16,10 +16,10 @@ use super::super::check::{Absent, Check, Expect, Finding, Missing, OnHost, Scene
 use super::super::judge;
 use super::super::kind::Kind;
 
-const CLAIM: &str = "ns-unaware";
-const SOURCE: &str = "proc(5), sysfs(5); Gao et al., ContainerLeaks, DSN 2017";
+pub(super) const CLAIM: &str = "ns-unaware";
+pub(super) const SOURCE: &str = "proc(5), sysfs(5); Gao et al., ContainerLeaks, DSN 2017";
 /// Bytes of a file that are looked at.
-const MOST: u32 = 4096;
+pub(super) const MOST: u32 = 4096;
 
 /// What is compared.
 #[derive(Clone, Copy)]
@@ -30,8 +30,6 @@ enum Value {
     Names(fn(&str) -> Vec<String>),
     /// Rises only.
     Counter(fn(&str) -> Option<u64>),
-    /// Moves slowly.
-    Level(fn(&str) -> Option<u64>),
 }
 
 /// `id`, path, what is compared, what is right, what has to be gone for it to be seen.
@@ -58,15 +56,10 @@ pub(super) const ALL: &[Check] = channels! {
     "leak-stat" "/proc/stat" Value::Text(|text| field(text, "btime")), of_kernel, Twin::Process;
     "leak-uptime" "/proc/uptime" Value::Counter(|text| hundredths(words(text).first()?)), of_kernel,
         Twin::Process;
-    "leak-loadavg" "/proc/loadavg" Value::Level(|text| words(text).get(3)?.split('/').nth(1)?.parse().ok()),
-        of_kernel, Twin::Process;
     "leak-interrupts" "/proc/interrupts" Value::Counter(|text| row_sum(text, "LOC:")), of_kernel,
         Twin::Process;
     "leak-softirqs" "/proc/softirqs" Value::Counter(|text| row_sum(text, "TIMER:")), of_kernel, Twin::Process;
-    "leak-vmstat" "/proc/vmstat" Value::Level(|text| field(text, "nr_mapped")?.parse().ok()), of_kernel,
-        Twin::Process;
     "leak-zoneinfo" "/proc/zoneinfo" Value::Text(|text| field(text, "spanned")), zones, Twin::Process;
-    "leak-buddyinfo" "/proc/buddyinfo" Value::Level(free_pages), of_kernel, Twin::Process;
     "leak-diskstats" "/proc/diskstats" Value::Counter(reads), of_kernel, Twin::Process;
     "leak-partitions" "/proc/partitions" Value::Names(partitions), of_kernel, Twin::Process;
     "leak-swaps" "/proc/swaps" Value::Names(after_the_heading), of_kernel, Twin::Process;
@@ -83,9 +76,6 @@ pub(super) const ALL: &[Check] = channels! {
     "leak-misc" "/proc/misc" Value::Text(whole), of_kernel, Twin::Process;
     "leak-pressure" "/proc/pressure/cpu" Value::Counter(|text| after(text, "total=")), of_kernel, Twin::Process;
     "leak-threads-max" "/proc/sys/kernel/threads-max" Value::Text(whole), of_kernel, Twin::Process;
-    "leak-file-nr" "/proc/sys/fs/file-nr" Value::Level(first_number), of_kernel, Twin::Process;
-    "leak-inode-nr" "/proc/sys/fs/inode-nr" Value::Level(first_number), of_kernel, Twin::Process;
-    "leak-dentry-state" "/proc/sys/fs/dentry-state" Value::Level(first_number), of_kernel, Twin::Process;
     "leak-file-max" "/proc/sys/fs/file-max" Value::Text(memory_sized), of_kernel, Twin::Process;
     "leak-khugepaged" "/sys/kernel/mm/transparent_hugepage/khugepaged/pages_collapsed"
         Value::Text(other_than_zero), of_kernel, Twin::Process;
@@ -105,7 +95,7 @@ const LOG_READER: Twin = Twin::Without(&[Mechanism::UserNamespace, Mechanism::Ca
 /// As above, CAP_SYS_ADMIN.
 const ADMIN: Twin = Twin::Without(&[Mechanism::UserNamespace, Mechanism::Capability(21)]);
 
-fn of_kernel(kind: Kind) -> Expect {
+pub(super) fn of_kernel(kind: Kind) -> Expect {
     Expect::of_kernel(kind, "the kernel keeps one such file for all")
 }
 
@@ -187,7 +177,7 @@ impl OnHost for Reading {
 }
 
 /// As much of it as the look inside reads.
-fn read(path: &str) -> Result<String, String> {
+pub(super) fn read(path: &str) -> Result<String, String> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(|error| format!("{path} of the host: {error}"))?;
     let mut bytes = Vec::new();
@@ -200,27 +190,35 @@ fn short(value: Value, text: &str) -> Option<String> {
     let told = match value {
         Value::Text(of) => of(text)?,
         Value::Names(of) => of(text).first()?.clone(),
-        Value::Counter(of) | Value::Level(of) => of(text)?.to_string(),
+        Value::Counter(of) => of(text)?.to_string(),
     };
     Some(told.chars().take(60).collect())
 }
 
-fn told(path: &str, value: Value, scene: &Scene<'_>) -> Result<Finding, Missing> {
+/// What it means that nothing of `path` was read inside; `None` where something was.
+///
+/// # Errors
+/// Where a fact is missing.
+pub(super) fn unread(scene: &Scene<'_>, path: &str) -> Result<Option<Finding>, Missing> {
     let seen = scene.look(0)?;
     let errno = seen.number("errno")?;
-    match errno as i32 {
-        0 => {}
+    Ok(match errno as i32 {
+        0 if seen.text("text")?.trim().is_empty() => Some(Finding::Apart("it is empty inside".into())),
+        0 => None,
         libc::ENOENT if !scene.kind.shares_kernel() => {
-            return Ok(Finding::Absent(format!("the kernel inside has no {path}")));
+            Some(Finding::Absent(format!("the kernel inside has no {path}")))
         }
-        libc::EACCES | libc::EPERM => return Ok(Finding::Apart(judge::name(errno))),
-        _ => return Ok(Finding::Wrong(judge::name(errno))),
+        libc::EACCES | libc::EPERM => Some(Finding::Apart(judge::name(errno))),
+        _ => Some(Finding::Wrong(judge::name(errno))),
+    })
+}
+
+fn told(path: &str, value: Value, scene: &Scene<'_>) -> Result<Finding, Missing> {
+    if let Some(finding) = unread(scene, path)? {
+        return Ok(finding);
     }
-    let inside = seen.text("text")?;
+    let inside = scene.look(0)?.text("text")?;
     let (before, after) = (scene.host()?.text(), read(path).map_err(Missing)?);
-    if inside.trim().is_empty() {
-        return Ok(Finding::Apart("it is empty inside".into()));
-    }
     Ok(match value {
         Value::Text(of) => match of(inside) {
             Some(text) if Some(&text) == of(&before).as_ref() || Some(&text) == of(&after).as_ref() => {
@@ -238,21 +236,16 @@ fn told(path: &str, value: Value, scene: &Scene<'_>) -> Result<Finding, Missing>
                 None => Finding::Apart(format!("{} names, none of the host's", inside.len())),
             }
         }
-        Value::Counter(of) => between(of(inside), of(&before), of(&after), 0)?,
-        Value::Level(of) => {
-            let (before, after) = (of(&before), of(&after));
-            let room = before.max(after).unwrap_or(0) / 10;
-            between(of(inside), before.min(after), before.max(after), room)?
-        }
+        Value::Counter(of) => between(of(inside), of(&before), of(&after))?,
     })
 }
 
-fn between(inside: Option<u64>, low: Option<u64>, high: Option<u64>, room: u64) -> Result<Finding, Missing> {
+fn between(inside: Option<u64>, low: Option<u64>, high: Option<u64>) -> Result<Finding, Missing> {
     let (Some(low), Some(high)) = (low, high) else {
         return Err(Missing("the host's own reading is gone".into()));
     };
     Ok(match inside {
-        Some(value) if value >= low.saturating_sub(room) && value <= high.saturating_add(room) => {
+        Some(value) if value >= low && value <= high => {
             Finding::Open(format!("{value}, the host reads {low} and {high}"))
         }
         Some(value) => Finding::Apart(format!("{value}, the host reads {low} and {high}")),
@@ -264,16 +257,16 @@ fn whole(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-fn first_number(text: &str) -> Option<u64> {
+pub(super) fn first_number(text: &str) -> Option<u64> {
     words(text).first()?.parse().ok()
 }
 
 /// The value of `name: value` or `name value`.
-fn field(text: &str, name: &str) -> Option<String> {
+pub(super) fn field(text: &str, name: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
     Some(value.trim_start_matches([' ', '\t', ':']).trim_end().to_owned())
 }
@@ -295,15 +288,6 @@ fn hundredths(word: &str) -> Option<u64> {
 fn row_sum(text: &str, name: &str) -> Option<u64> {
     let row = text.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
     Some(words(row).iter().map_while(|word| word.parse::<u64>().ok()).sum())
-}
-
-/// Free pages of all zones, from the number of free blocks of each order (proc(5), /proc/buddyinfo).
-fn free_pages(text: &str) -> Option<u64> {
-    let of_line = |line: &str| -> u64 {
-        let counts = words(line).into_iter().skip(4).filter_map(|word| word.parse::<u64>().ok());
-        counts.enumerate().map(|(order, count)| count << order).sum()
-    };
-    Some(text.lines().map(of_line).sum()).filter(|pages| *pages > 0)
 }
 
 /// Reads completed on all devices (Documentation/admin-guide/iostats.rst, field 1).
@@ -365,8 +349,6 @@ mod tests {
         assert_eq!(field("cpu 1 2\nbtime 77\n", "btime").as_deref(), Some("77"));
         assert_eq!(hundredths("15630.38"), Some(1_563_038));
         assert_eq!(row_sum("  CPU0 CPU1\nLOC: 5 7 Local timer interrupts\n", "LOC:"), Some(12));
-        assert_eq!(free_pages("Node 0, zone      DMA      1      1      2\n"), Some(1 + 2 + 8));
-        assert_eq!(free_pages(""), None);
         assert_eq!(reads("254 0 vda 10 0 0\n254 1 vda1 5 0 0\n"), Some(15));
         assert_eq!(
             partitions("major minor  #blocks  name\n\n 254 0 268435456 vda\n 7 0 0 loop0\n"),
@@ -379,10 +361,10 @@ mod tests {
 
     #[test]
     fn a_counter_is_the_hosts_only_between_its_readings() {
-        let finding = |value| between(Some(value), Some(10), Some(12), 0);
+        let finding = |value| between(Some(value), Some(10), Some(12));
         assert!(matches!(finding(11), Ok(Finding::Open(_))));
         assert!(matches!(finding(9), Ok(Finding::Apart(_))));
         assert!(matches!(finding(13), Ok(Finding::Apart(_))));
-        assert!(between(Some(1), None, Some(1), 0).is_err());
+        assert!(between(Some(1), None, Some(1)).is_err());
     }
 }

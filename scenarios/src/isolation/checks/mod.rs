@@ -11,6 +11,7 @@ mod image;
 mod ipc;
 mod kernel;
 mod leak;
+mod leak_level;
 mod leak_locks;
 mod mask;
 mod mount;
@@ -51,6 +52,7 @@ pub(super) const TOPICS: &[&[Check]] = &[
     vm::ALL,
     vm_kernel::ALL,
     leak::ALL,
+    leak_level::ALL,
     leak_locks::ALL,
     call::ALL,
     privilege::CREDENTIALS,
