@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -28,6 +29,21 @@ impl Ending {
     /// Nobody wants to know any more.
     pub(super) fn call_off(&mut self) {
         self.0.take();
+    }
+}
+
+/// The host's number of a container's first process.
+#[derive(Default)]
+pub(super) struct FirstProcess(OnceLock<i32>);
+
+impl FirstProcess {
+    /// What the engine says when it is asked first, which is when somebody wants to know: nothing of it is
+    /// part of a start. `None` where it has ended by then.
+    pub(super) fn get(&self, ask: impl FnOnce() -> Result<i32, Error>) -> Option<i32> {
+        match self.0.get() {
+            Some(pid) => Some(*pid),
+            None => ask().ok().map(|pid| *self.0.get_or_init(|| pid)),
+        }
     }
 }
 

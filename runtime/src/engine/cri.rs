@@ -17,7 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::archive::{self, Archive, PROGRAM};
-use super::container::{self, Ending};
+use super::container::{self, Ending, FirstProcess};
 use super::docker::LABEL;
 use super::grpc::Grpc;
 use super::ledger;
@@ -247,6 +247,7 @@ impl Prepared for PreparedCri {
             grpc: self.grpc.clone(),
             pod: made.pod_sandbox_id,
             container: String::new(),
+            pid: FirstProcess::default(),
             ending: Ending::default(),
             removed: false,
             _meeting: meeting,
@@ -353,9 +354,19 @@ struct Pod {
     grpc: Grpc,
     pod: String,
     container: String,
+    pid: FirstProcess,
     ending: Ending,
     removed: bool,
     _meeting: Rendezvous,
+}
+
+impl Pod {
+    /// Its number on the host, of the status' verbose part; none where it has ended.
+    fn first_process(&self) -> Result<i32, Error> {
+        let request = StatusRequest { container_id: self.container.clone(), verbose: true };
+        let status: StatusResponse = self.grpc.call(&format!("{RUNTIME}/ContainerStatus"), &request)?;
+        pid_in(&status).ok_or_else(|| Error::Invalid("the container has ended".into()))
+    }
 }
 
 impl Instance for Pod {
@@ -363,13 +374,12 @@ impl Instance for Pod {
         Some((Ipv4Addr::LOCALHOST, guest_port).into())
     }
 
+    fn root_pid(&self) -> Option<i32> {
+        if self.removed { None } else { self.pid.get(|| self.first_process()) }
+    }
+
     fn memory(&self) -> Result<Footprint, Error> {
-        let request = StatusRequest { container_id: self.container.clone(), verbose: true };
-        let status: StatusResponse = self.grpc.call(&format!("{RUNTIME}/ContainerStatus"), &request)?;
-        match pid_in(&status) {
-            Some(pid) => container::memory(pid),
-            None => Err(Error::Invalid("the container has ended".into())),
-        }
+        container::memory(self.first_process()?)
     }
 
     fn pause(&mut self) -> Result<(), Error> {

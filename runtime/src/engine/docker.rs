@@ -10,7 +10,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::archive::{self, PROGRAM};
-use super::container::{self, Ending};
+use super::container::{self, Ending, FirstProcess};
 use super::http::Client;
 use super::ledger;
 use super::rendezvous::{self, INSIDE, Rendezvous};
@@ -282,6 +282,7 @@ impl Prepared for PreparedDocker {
             client: self.client.clone(),
             id: id.to_owned(),
             serves: spec.plan.workload == Workload::Http,
+            pid: FirstProcess::default(),
             ending: Ending::default(),
             removed: false,
             _meeting: meeting,
@@ -343,6 +344,7 @@ struct Container {
     client: Client,
     id: String,
     serves: bool,
+    pid: FirstProcess,
     ending: Ending,
     removed: bool,
     _meeting: Rendezvous,
@@ -352,6 +354,15 @@ impl Container {
     fn act(&self, method: Method, what: &str, path: &str) -> Result<Value, Error> {
         self.client.call(method, &format!("{API}/containers/{}{path}", self.id), None)?.good(what)
     }
+
+    /// Its number on the host (State.Pid of the API's `ContainerInspect`); none where it has ended.
+    fn first_process(&self) -> Result<i32, Error> {
+        let found = self.act(Method::GET, "look at a container", "/json")?;
+        match found["State"]["Pid"].as_i64().map(i32::try_from) {
+            Some(Ok(pid)) if pid > 0 => Ok(pid),
+            _ => Err(Error::Invalid("the container has ended".into())),
+        }
+    }
 }
 
 impl Instance for Container {
@@ -359,12 +370,12 @@ impl Instance for Container {
         self.serves.then(|| (Ipv4Addr::LOCALHOST, guest_port).into())
     }
 
+    fn root_pid(&self) -> Option<i32> {
+        if self.removed { None } else { self.pid.get(|| self.first_process()) }
+    }
+
     fn memory(&self) -> Result<Footprint, Error> {
-        let found = self.act(Method::GET, "look at a container", "/json")?;
-        match found["State"]["Pid"].as_i64() {
-            Some(pid) if pid > 0 => container::memory(pid as i32),
-            _ => Err(Error::Invalid("the container has ended".into())),
-        }
+        container::memory(self.first_process()?)
     }
 
     fn pause(&mut self) -> Result<(), Error> {

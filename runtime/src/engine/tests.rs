@@ -73,6 +73,9 @@ fn starts_serves_and_leaves_nothing(test: &str, backend: &dyn Backend) {
         until(&mut events, |stamped| (stamped.event == Event::Ready).then_some(stamped.stamping_delay_ns));
     assert!(delay_ns.is_some(), "the guest's clock is the host's");
     assert!(instance.memory().expect("memory").rss_bytes.expect("rss") > 1_000_000);
+    let pid = instance.root_pid().expect("a first process");
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).expect("lives");
+    assert!(String::from_utf8_lossy(&command).contains("guest"), "{pid} is {command:?}");
     instance.stop().expect("stopped, and nothing left");
     drop(instance);
 
