@@ -5,6 +5,7 @@
 //! living run. A lock that can be taken belongs to a dead run: `clean` ends and removes what is left.
 
 mod leftover;
+mod outside;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::Error;
 use crate::cgroup::Hierarchies;
 use leftover::Host;
+pub use outside::OutsideFolder;
 pub use setting::HostSetting;
 
 /// The longest run identifier in bytes.

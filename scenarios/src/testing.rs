@@ -1,8 +1,11 @@
 //! What tests of whole scenarios share: rows kept in memory, and a run on fake backends.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use results::record::{
     Attempt, Cell, Check, Drill, HostSample, KsmSample, Measure, MemoryStep, Phase, Reading, Run, Storm,
 };
+use runtime::cgroup::Hierarchies;
 use runtime::clock::now_ns;
 use runtime::fake::FakeBackend;
 use runtime::image::Image;
@@ -119,6 +122,9 @@ pub(crate) fn try_it(plan: &Plan, memory: Memory, stop: &Stop, heard: impl FnMut
     try_on(plan, backends, memory, stop, heard)
 }
 
+/// How many there have been: they may be beside each other.
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
 /// Carries out `plan` on `backends`.
 pub(crate) fn try_on(
     plan: &Plan,
@@ -129,7 +135,7 @@ pub(crate) fn try_on(
 ) -> Trial {
     let folder = tempfile::tempdir().expect("folder");
     let context = RunContext {
-        run_id: "test".into(),
+        run_id: format!("test-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed)),
         state_dir: folder.path().into(),
         cache_dir: folder.path().into(),
         watch: std::sync::Arc::new(Watch::start().expect("stamper")),
@@ -152,5 +158,16 @@ pub(crate) fn try_on(
         stop,
         progress: &mut |it| heard(it),
     });
+    clear(&context);
     Trial { result, memory, run }
+}
+
+/// Removes the groups of a run that has ended, which are its state's to remove where it has one.
+pub(crate) fn clear(context: &RunContext) {
+    for root in Hierarchies::of_host().expect("readable").roots() {
+        let group = root.join("bench").join(&context.run_id);
+        let removed = std::fs::remove_dir(&group);
+        let is_gone = removed.is_ok() || !group.exists();
+        assert!(is_gone, "{}: {removed:?}", group.display());
+    }
 }

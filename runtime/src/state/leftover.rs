@@ -106,6 +106,8 @@ impl Host {
         // Before the notes of it go.
         let put_back = super::setting::put_back(&dir);
         removed.extend(put_back.map_err(Error::system("put back a setting of the host"))?);
+        let outside = super::outside::remove(&dir);
+        removed.extend(outside.map_err(Error::system("remove a folder outside the private one"))?);
         match fs::remove_dir_all(&dir) {
             Ok(()) => removed.push(format!("removed the folder {}", dir.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

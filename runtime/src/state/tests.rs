@@ -104,6 +104,29 @@ fn a_dead_run_is_removed() {
 }
 
 #[test]
+fn a_folder_others_may_enter_goes_with_its_run() {
+    let place = Place::new("outside");
+    let id = format!("o{}", std::process::id());
+    let run = RunState::create_on(place.host(), &id).expect("created");
+    let folder = OutsideFolder::make(run.dir(), &id).expect("made");
+    let path = folder.path().to_owned();
+    assert_eq!(mode(&path), 0o755);
+    assert!(OutsideFolder::make(run.dir(), &id).is_err(), "it is there already");
+    drop(folder);
+    assert!(!path.exists());
+
+    let folder = OutsideFolder::make(run.dir(), &id).expect("made again");
+    fs::create_dir(path.join("deep")).expect("made");
+    fs::write(path.join("deep/file"), "x").expect("written");
+    std::mem::forget(folder);
+    die(run);
+    let removed = place.host().clean().expect("clean");
+    assert!(!path.exists());
+    assert!(removed.contains(&format!("removed the folder {}", path.display())), "{removed:?}");
+    assert_eq!(place.host().clean().expect("clean"), Vec::<String>::new());
+}
+
+#[test]
 fn a_stopped_child_that_holds_the_lock_of_a_dead_run_is_ended() {
     let place = Place::new("stopped");
     let run = RunState::create_on(place.host(), "stopped").expect("made");

@@ -17,6 +17,7 @@ use super::kind::Kind;
 use super::list;
 use super::run::{Field, Outcomes, Subject, jobs};
 use crate::Stop;
+use crate::testing::clear;
 
 /// The most this program may come to hold, whatever it is told.
 const MOST_HELD_BYTES: u64 = 700 << 20;
@@ -78,12 +79,16 @@ fn outcomes(backend: &dyn Backend, checks: &[&'static Check]) -> Outcomes {
         subjects: &subjects,
         checks,
         timeout: Duration::from_secs(60),
+        files: folder.path(),
         stop: &Stop::new(),
         rounds: AtomicU32::new(0),
         origin: None,
         troubles: Mutex::default(),
     };
-    field.carry_out(jobs(0, checks, |_| true))
+    let outcomes = field.carry_out(jobs(0, checks, |_| true));
+    drop(subjects);
+    clear(&context);
+    outcomes
 }
 
 fn held_bytes() -> u64 {

@@ -28,7 +28,7 @@ pub(super) fn attempt(
     if let Expect::Pointless(why) = (check.expect)(place.kind) {
         return Outcome { finding: Finding::Absent(why.into()), ..Outcome::failed(why) };
     }
-    let ground = match Ground::lay(image) {
+    let ground = match Ground::lay(image, place.files) {
         Ok(ground) => ground,
         Err(error) => return Outcome::failed(&format!("the image cannot be made: {error}")),
     };
@@ -104,8 +104,8 @@ fn told(answer: Option<&Observation>) -> String {
 }
 
 /// The control: what a setup makes that does not look where links lead.
-pub(super) fn carelessly(image: &HostileImage) -> Finding {
-    let ground = match Ground::lay(image) {
+pub(super) fn carelessly(image: &HostileImage, files: &Path) -> Finding {
+    let ground = match Ground::lay(image, files) {
         Ok(ground) => ground,
         Err(error) => return Finding::Broken(format!("the image cannot be made: {error}")),
     };
@@ -131,8 +131,8 @@ struct Ground {
 }
 
 impl Ground {
-    fn lay(image: &HostileImage) -> std::io::Result<Ground> {
-        let folder = std::env::temp_dir().join(format!("bench-{}", Nonce::new().word()));
+    fn lay(image: &HostileImage, files: &Path) -> std::io::Result<Ground> {
+        let folder = Nonce::new(files).path();
         let (root, canary) = (folder.join("root"), folder.join("canary"));
         let mut ground = Ground { folder, root, canary, watches: image.watched, before: Vec::new() };
         for made in [&ground.folder, &ground.root, &ground.canary] {
@@ -239,10 +239,11 @@ mod tests {
         let images: Vec<_> =
             list::all().into_iter().filter_map(|check| Some((check.id, check.image?))).collect();
         assert!(images.len() >= 5);
+        let folder = tempfile::tempdir().expect("folder");
         for (id, image) in images {
-            let found = carelessly(&image);
+            let found = carelessly(&image, folder.path());
             assert!(matches!(found, Finding::Open(_)), "{id}: {found:?}");
-            let ground = Ground::lay(&image).expect("laid");
+            let ground = Ground::lay(&image, folder.path()).expect("laid");
             assert!(matches!(ground.found(""), Finding::Apart(_)), "{id}");
         }
     }

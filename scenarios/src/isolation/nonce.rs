@@ -1,5 +1,8 @@
 //! What makes a plant of this round unlike any other.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -7,12 +10,18 @@ use rand::{Rng, SeedableRng};
 #[derive(Clone, Debug)]
 pub struct Nonce {
     number: u64,
+    folder: Arc<Path>,
 }
 
 impl Nonce {
-    /// A new one, from the system's entropy.
-    pub fn new() -> Nonce {
-        Nonce { number: StdRng::from_os_rng().random() }
+    /// A new one, from the system's entropy; files of it lie in `folder`.
+    pub fn new(folder: &Path) -> Nonce {
+        Nonce { number: StdRng::from_os_rng().random(), folder: folder.into() }
+    }
+
+    /// A file of the host, where every user may enter, called by [`Nonce::word`].
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(self.word())
     }
 
     /// Twelve characters of `a-z0-9` that begin with a letter: fits a process, an interface, a host.

@@ -13,12 +13,12 @@ pub struct CanaryFile {
 }
 
 impl CanaryFile {
-    /// In the host's folder for temporary files.
+    /// Where the run has what everybody may read.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn plant(nonce: &Nonce) -> HostPlant {
-        let path = std::env::temp_dir().join(format!("bench-{}", nonce.word()));
+        let path = nonce.path();
         fs::write(&path, nonce.word()).map_err(|error| Absent(format!("{}: {error}", path.display())))?;
         Ok(Box::new(CanaryFile { path, text: nonce.word() }))
     }

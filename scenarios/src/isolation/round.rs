@@ -1,5 +1,6 @@
 //! One round: the checks that share instances of one backend, from plant to judgement.
 
+use std::path::Path;
 use std::time::Duration;
 
 use guest::probe::{Observation, Request};
@@ -18,6 +19,8 @@ pub(super) struct Place<'a> {
     /// Number of the round within the run.
     pub(super) number: u32,
     pub(super) timeout: Duration,
+    /// Folder of the host for files that are planted.
+    pub(super) files: &'a Path,
     pub(super) stop: &'a Stop,
 }
 
@@ -87,7 +90,7 @@ enum Part {
 
 /// Carries it out. The outcomes are in the order of `checks`.
 pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
-    let mut trials: Vec<Trial<'_>> = checks.iter().map(|check| begin(check, place.kind)).collect();
+    let mut trials: Vec<Trial<'_>> = checks.iter().map(|check| begin(check, place)).collect();
     let before = ask(&mut trials, Part::Before, place, None);
     before.map(Started::stop);
     let planter = ask(&mut trials, Part::Plant, place, None);
@@ -110,11 +113,11 @@ pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
     outcomes
 }
 
-fn begin(check: &Check, kind: Kind) -> Trial<'_> {
-    let nonce = Nonce::new();
+fn begin<'a>(check: &'a Check, place: &Place<'_>) -> Trial<'a> {
+    let nonce = Nonce::new(place.files);
     let absent =
         |why: &str| Some(Outcome { finding: Finding::Absent(why.to_owned()), ..Outcome::failed(why) });
-    let (on_host, over) = match ((check.expect)(kind), check.on_host) {
+    let (on_host, over) = match ((check.expect)(place.kind), check.on_host) {
         // Nothing is planted and nobody started for a question that makes no sense.
         (Expect::Pointless(why), _) => (None, absent(why)),
         (_, None) => (None, None),

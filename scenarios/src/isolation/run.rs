@@ -1,12 +1,14 @@
 //! All checks on all backends: rounds on two threads, each in a world of its own.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::container::WeakenedBackend;
 use runtime::process::ProcessBackend;
+use runtime::state::OutsideFolder;
 use runtime::{Backend, Prepared, RunContext};
 
 use super::check::{Check, Company, Finding, Twin};
@@ -105,10 +107,13 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             twins.push((check.twin, subject));
         }
     }
+    let files = OutsideFolder::make(&context.state_dir, &context.run_id)
+        .map_err(Error::system("make a folder for what checks plant"))?;
     let field = Field {
         subjects: &subjects,
         checks: &checks,
         timeout: Duration::from_secs_f64(plan.launch.timeout_s),
+        files: files.path(),
         stop,
         rounds: AtomicU32::new(0),
         origin: Some((&backends, context)),
@@ -122,7 +127,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
         let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
         for (at, check) in checks.iter().enumerate() {
             let Some(outcome) = outcomes.get(&(subject, at)) else { continue };
-            let control = control_of(check, at, &twins, &outcomes);
+            let control = control_of(check, at, &twins, &outcomes, files.path());
             let row = control::row(check, name, outcome, &control);
             *counts.entry(row.verdict.word()).or_default() += 1;
             rows.check(&row)?;
@@ -166,9 +171,10 @@ fn control_of(
     at: usize,
     twins: &[(Twin, Result<usize, String>)],
     outcomes: &Outcomes,
+    files: &Path,
 ) -> Control {
     if let Some(image) = &check.image {
-        return Control::Tried(image::carelessly(image));
+        return Control::Tried(image::carelessly(image, files));
     }
     match twins.iter().find(|(twin, _)| *twin == check.twin).map(|(_, subject)| subject) {
         None => Control::Not("controls are off".into()),
@@ -201,6 +207,8 @@ pub(super) struct Field<'a> {
     pub(super) subjects: &'a [Subject],
     pub(super) checks: &'a [&'static Check],
     pub(super) timeout: Duration,
+    /// See [`Place::files`].
+    pub(super) files: &'a Path,
     pub(super) stop: &'a Stop,
     pub(super) rounds: AtomicU32,
     /// What prepares a subject once more, with the image a check brings.
@@ -286,6 +294,7 @@ impl Field<'_> {
             kind: *kind,
             number: self.rounds.fetch_add(1, Ordering::Relaxed),
             timeout: self.timeout,
+            files: self.files,
             stop: self.stop,
         };
         let asked: Vec<&Check> = checks.iter().map(|at| self.checks[*at]).collect();

@@ -75,7 +75,7 @@ struct Locked {
 
 impl Locked {
     fn plant(nonce: &Nonce, command: libc::c_int) -> HostPlant {
-        let path = std::env::temp_dir().join(format!("bench-{}", nonce.word()));
+        let path = nonce.path();
         let absent = |error: std::io::Error| Absent(format!("{}: {error}", path.display()));
         let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(absent)?;
         let found = file.metadata().map_err(absent)?;
