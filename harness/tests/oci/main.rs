@@ -4,6 +4,7 @@
 
 mod crash;
 mod engines;
+mod granting;
 mod hooks;
 mod hostile;
 mod lifecycle;

@@ -9,7 +9,7 @@ use super::config::Bundle;
 use super::delete::undo;
 use super::hook::{self, Place};
 use super::state::{Folder, InitProcess, Record, Root, Status};
-use super::{program, resources, translate};
+use super::{grant, program, resources, translate};
 use crate::Error;
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::container::{Compiled, Launch, setup::Setup};
@@ -29,12 +29,13 @@ pub struct Options {
     pub created: String,
 }
 
-/// Makes the container `id` from the bundle: afterwards its init waits for `start`.
+/// Makes the container `id` from the bundle: afterwards its init waits for `start`. Gives warnings of what
+/// could not be granted and is no error.
 ///
 /// # Errors
 /// Where a field of the configuration is refused, a step fails or a hook does. Nothing of the
 /// container is left then.
-pub fn create(root: &Root, id: &str, bundle: &Path, options: &Options) -> Result<(), Error> {
+pub fn create(root: &Root, id: &str, bundle: &Path, options: &Options) -> Result<Vec<String>, Error> {
     let bundle = Bundle::read(bundle)?;
     let path = resources::cgroup_path(
         bundle.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref()),
@@ -51,6 +52,7 @@ pub fn create(root: &Root, id: &str, bundle: &Path, options: &Options) -> Result
     }
     let mut setup = translate::setup(&bundle, &groups)?;
     setup.process.own_keyring = !options.keep_keyring;
+    let warnings = grant::withhold(&mut setup)?;
     program::set_home(&mut setup.process, &bundle.rootfs);
     let compiled = Compiled::new(&setup)?;
     let descriptors = inherited(options.preserve_fds)?;
@@ -85,7 +87,7 @@ pub fn create(root: &Root, id: &str, bundle: &Path, options: &Options) -> Result
         cgroup.keep();
         Ok(())
     });
-    done.inspect_err(|_| undo(folder, &record))
+    done.map(|()| warnings).inspect_err(|_| undo(folder, &record))
 }
 
 /// A container in the making.

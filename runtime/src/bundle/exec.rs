@@ -15,7 +15,7 @@ use super::hook::{memory_file, state_json};
 use super::run::{Ended, follow};
 use super::start::read;
 use super::state::{Record, Root, State, Status};
-use super::{program, translate};
+use super::{grant, program, translate};
 use crate::Error;
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::container::setup::{
@@ -44,11 +44,11 @@ pub struct Options {
     pub preserve_fds: u32,
 }
 
-/// Executes; gives the exit code, or 0 at once with `detach`.
+/// Executes; gives the exit code, or 0 at once with `detach`, and warnings as [`super::create`].
 ///
 /// # Errors
 /// Where the container is neither created nor running, or the process cannot be executed in it.
-pub fn exec(root: &Root, id: &str, options: &Options) -> Result<u8, Error> {
+pub fn exec(root: &Root, id: &str, options: &Options) -> Result<(u8, Vec<String>), Error> {
     let folder = root.find(id)?;
     let record = read(&folder, id)?;
     let status = folder.status(&record);
@@ -57,7 +57,7 @@ pub fn exec(root: &Root, id: &str, options: &Options) -> Result<u8, Error> {
     }
     let mut process = wanted(&record, options)?;
     process.set_terminal(None);
-    let mut setup = setup(&record, &process)?;
+    let (mut setup, warnings) = setup(&record, &process)?;
     program::set_home(&mut setup.process, &record.rootfs);
     if let Some(init) = record.init {
         program::check(&setup.process, &PathBuf::from(format!("/proc/{}/root", init.pid)))?;
@@ -67,9 +67,9 @@ pub fn exec(root: &Root, id: &str, options: &Options) -> Result<u8, Error> {
         write_pid(file, started.pid)?;
     }
     if options.detach {
-        return Ok(0);
+        return Ok((0, warnings));
     }
-    follow(&started.pidfd).map(Ended::code)
+    Ok((follow(&started.pidfd).map(Ended::code)?, warnings))
 }
 
 /// Runs a hook in the container and waits for its end.
@@ -78,7 +78,8 @@ pub(super) fn run_hook(record: &Record, hook: &Hook, name: &str, state: &State) 
     let path = hook.path().to_string_lossy().into_owned();
     let args = hook.args().clone().filter(|args| !args.is_empty()).unwrap_or_else(|| vec![path.clone()]);
     process.set_args(Some(args)).set_env(hook.env().clone()).set_cwd("/".into()).set_terminal(None);
-    let mut setup = setup(record, &process)?;
+    // What it cannot be granted has been said when the container was made.
+    let (mut setup, _) = setup(record, &process)?;
     // The first argument is the program's name for itself; what is executed is the path.
     if let (Some(first), Ok(path)) = (setup.process.args.first_mut(), CString::new(path)) {
         *first = path;
@@ -134,10 +135,10 @@ fn own_process(record: &Record) -> Result<Wanted, Error> {
 }
 
 /// The container as one that exists already: nothing of it is made.
-fn setup(record: &Record, process: &Wanted) -> Result<Setup, Error> {
+fn setup(record: &Record, process: &Wanted) -> Result<(Setup, Vec<String>), Error> {
     let init = record.init.ok_or_else(|| Error::Invalid(format!("container {:?} has no init", record.id)))?;
     let profile = record.config.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    Ok(Setup {
+    let mut setup = Setup {
         namespaces: namespaces(record, init.pid)?,
         id_maps: None,
         root: SetupRoot {
@@ -156,7 +157,9 @@ fn setup(record: &Record, process: &Wanted) -> Result<Setup, Error> {
         sysctls: Vec::new(),
         loopback: false,
         process: translate::process(process, profile)?,
-    })
+    };
+    let warnings = grant::withhold(&mut setup)?;
+    Ok((setup, warnings))
 }
 
 /// Those of init, as far as they are not the host's.

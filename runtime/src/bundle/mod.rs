@@ -12,6 +12,7 @@ mod exec;
 mod features;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod grant;
 mod hook;
 mod kill;
 mod pause;

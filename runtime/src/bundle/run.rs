@@ -68,13 +68,15 @@ pub fn run(
     options: &Options,
     detach: bool,
 ) -> Result<(u8, Vec<String>), Error> {
-    create(root, id, bundle, &Options { stays: !detach, ..options.clone() })?;
+    let mut warnings = create(root, id, bundle, &Options { stays: !detach, ..options.clone() })?;
     let started = start(root, id).and_then(|()| if detach { Ok(0) } else { stay(root, id) });
     if detach && started.is_ok() {
-        return Ok((0, Vec::new()));
+        return Ok((0, warnings));
     }
     let deleted = delete(root, id, true);
-    Ok((started?, deleted?))
+    let code = started?;
+    warnings.extend(deleted?);
+    Ok((code, warnings))
 }
 
 /// Until init has ended, which is this program's child.

@@ -33,7 +33,7 @@ fn carry_out(args: OciArgs, out: &mut impl Write) -> Result<u8, Failure> {
     match args.command {
         OciCommand::Create(create) => {
             let options = enter(&create)?;
-            bundle::create(&root, &create.id, &create.bundle, &options)?;
+            warn(&bundle::create(&root, &create.id, &create.bundle, &options)?);
         }
         OciCommand::Run(run) => {
             let options = enter(&run.create)?;
@@ -49,7 +49,9 @@ fn carry_out(args: OciArgs, out: &mut impl Write) -> Result<u8, Failure> {
         OciCommand::Exec(exec) => {
             refuse_terminal(exec.tty, exec.console_socket.is_some())?;
             bundle::sealed::ensure()?;
-            return Ok(bundle::exec(&root, &exec.id, &exec_options(&exec)?)?);
+            let (code, warnings) = bundle::exec(&root, &exec.id, &exec_options(&exec)?)?;
+            warn(&warnings);
+            return Ok(code);
         }
         OciCommand::State(container) => print(out, &bundle::state(&root, &container.id)?)?,
         OciCommand::Kill(kill) => {
