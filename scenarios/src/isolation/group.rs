@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use runtime::cgroup::{Cgroup, Hierarchies, Statistics};
 
 use super::check::{Absent, Missing, OnHost, Scene};
+use super::kind::Kind;
 use super::nonce::Nonce;
 
 /// The group of instance B, `None` where it has none of its own.
@@ -55,6 +58,36 @@ pub fn counted(group: &Cgroup) -> Result<Statistics, Missing> {
     group.statistics().map_err(|error| Missing(error.to_string()))
 }
 
+/// Memory of all processes of a group, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// That no other process has.
+    pub private_bytes: u64,
+    /// With what they share.
+    pub all_bytes: u64,
+}
+
+/// As the kernel sums it up for each (proc_pid_smaps_rollup(5)); one that has ended meanwhile has none.
+///
+/// # Errors
+/// Where the group's processes cannot be listed.
+pub fn resident(group: &Cgroup) -> Result<Resident, Missing> {
+    let pids = group.processes().map_err(|error| Missing(error.to_string()))?;
+    let rollups = pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok());
+    Ok(rollups.map(|text| resident_in(&text)).fold(Resident::default(), |sum, one| Resident {
+        private_bytes: sum.private_bytes + one.private_bytes,
+        all_bytes: sum.all_bytes + one.all_bytes,
+    }))
+}
+
+fn resident_in(rollup: &str) -> Resident {
+    let bytes = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) << 10
+    };
+    Resident { private_bytes: bytes("Private_Clean:") + bytes("Private_Dirty:"), all_bytes: bytes("Rss:") }
+}
+
 /// Processes of this host called `name`, wherever they are.
 pub fn called(name: &str) -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -64,6 +97,15 @@ pub fn called(name: &str) -> Vec<i32> {
     })
     .filter(|pid| times(*pid).is_some())
     .collect()
+}
+
+/// Ends the processes called `name` where a bare process has left them behind: nobody else does.
+pub fn end_called(kind: Kind, name: &str) {
+    if kind == Kind::Process {
+        for pid in called(name) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// Processor time of a process and of the children it has waited for, in ms (proc_pid_stat(5), fields
@@ -86,6 +128,39 @@ pub struct Times {
     pub own_ms: u64,
     /// Of its children that have ended.
     pub children_ms: u64,
+}
+
+/// Processor time of those who compute inside, called `name` and seen by the host; of the machine they are
+/// in, or of all a kernel of its own is made of (gVisor), where it does not see them. With that of their
+/// children that have ended.
+///
+/// # Errors
+/// Where the host finds none of them.
+pub fn used_ms(kind: Kind, root: Option<i32>, name: &str) -> Result<u64, Missing> {
+    let found = match kind {
+        Kind::Machine => root.into_iter().collect(),
+        Kind::Sandbox => root.map(family).unwrap_or_default(),
+        _ => called(name),
+    };
+    let times: Vec<Times> = found.iter().filter_map(|pid| times(*pid)).collect();
+    match times.is_empty() {
+        true => Err(Missing("the host does not find those who compute".into())),
+        false => Ok(times.iter().map(|times| times.own_ms + times.children_ms).sum()),
+    }
+}
+
+/// Processor time of all threads of the host's kernel, in ms: children of process 2 (kthreadd), which has no
+/// other. What they do on somebody's behalf nobody is charged with (cgroup-v2.rst has no way to).
+pub fn kernel_threads_ms() -> u64 {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse::<i32>().ok());
+    pids.filter_map(|pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let is_kernels = text.rsplit_once(") ")?.1.split(' ').nth(1) == Some("2");
+        is_kernels.then(|| times(pid))?
+    })
+    .map(|times| times.own_ms)
+    .sum()
 }
 
 /// A group of the host's, with the nonce for a name, in each hierarchy.
@@ -140,5 +215,17 @@ impl Drop for CanaryGroup {
             // The folder of all runs stays, as it does behind every run.
             let _ = fs::remove_dir(folder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_the_kernels_sums() {
+        let rollup = "55d0-7ff rollup\nRss: 904 kB\nPss: 150 kB\nPrivate_Clean: 8 kB\nPrivate_Dirty: 92 kB\n";
+        assert_eq!(resident_in(rollup), Resident { private_bytes: 100 << 10, all_bytes: 904 << 10 });
+        assert_eq!(resident_in(""), Resident::default());
     }
 }

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::check::{Finding, Missing, Seen};
+use crate::prioritize::question::Question;
 
 /// The name of an error number.
 pub fn name(errno: i64) -> String {
@@ -47,5 +48,31 @@ pub fn differs(what: &str, seen: &str, planted: &str) -> Finding {
     match seen == planted {
         true => Finding::Open(format!("{what} is the one planted")),
         false => Finding::Apart(format!("another {what}")),
+    }
+}
+
+/// What was measured against what was asked, in the terms of the scenario of priorities: more than its most is
+/// open. Less than was asked is no leak; by how much it is off is told.
+pub fn measured(question: &Question, value: f64) -> Finding {
+    let asked = question.asked.unwrap_or(f64::NAN);
+    let off = 100.0 * (value / asked - 1.0);
+    let said = format!("{value:.3} {}, asked {asked}: off by {off:+.1} %", question.unit);
+    match question.most {
+        Some(most) if value > most => Finding::Open(said),
+        _ => Finding::Apart(said),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prioritize::question::{WORK, ask};
+
+    #[test]
+    fn more_than_was_asked_is_open() {
+        let question = ask("a", WORK, "cores", Some(0.5)).off_by(0.1);
+        assert!(matches!(measured(&question, 0.56), Finding::Open(_)));
+        assert!(matches!(measured(&question, 0.5), Finding::Apart(said) if said.contains("+0.0 %")));
+        assert!(matches!(measured(&question, 0.44), Finding::Apart(said) if said.contains("-12.0 %")));
     }
 }

@@ -4,10 +4,10 @@
 //! stands beside what was measured, by the host's count and by the work done inside.
 
 mod inside;
-mod measure;
+pub(crate) mod measure;
 mod mechanism;
 mod plan;
-mod question;
+pub(crate) mod question;
 mod run;
 mod scene;
 

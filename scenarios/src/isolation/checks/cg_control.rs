@@ -4,8 +4,6 @@
 use std::time::{Duration, Instant};
 
 use guest::probe::Request;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use runtime::Instance;
 
 use super::super::check::{Check, Company, Finding, Missing, Scene, Twin};
@@ -112,7 +110,7 @@ fn freeze(scene: &Scene<'_>, instance: &mut dyn Instance) -> Result<Finding, Mis
     instance.resume().map_err(|error| Missing(error.to_string()))?;
     let said = format!("{used_ms} ms of processor time while paused");
     let goes_on = runs(&pids)?;
-    end_orphans(scene);
+    group::end_called(scene.kind, &scene.nonce.word());
     Ok(match (used_ms, goes_on) {
         (STEP_MS.., _) => Finding::Open(said),
         (_, true) => Finding::Apart(format!("{said}, and it goes on afterwards")),
@@ -130,18 +128,9 @@ fn end(scene: &Scene<'_>, instance: &mut dyn Instance) -> Result<Finding, Missin
     let took_ms = began.elapsed().as_millis();
     // It has said that all have ended: there is nothing to wait for.
     let left = pids.into_iter().find(|pid| group::times(*pid).is_some());
-    end_orphans(scene);
+    group::end_called(scene.kind, &scene.nonce.word());
     Ok(match left {
         None => Finding::Apart(format!("gone when stopping had returned, after {took_ms} ms")),
         Some(pid) => Finding::Open(format!("process {pid} lives on")),
     })
-}
-
-/// A bare process takes nobody along; the host is not to pay for it.
-fn end_orphans(scene: &Scene<'_>) {
-    if scene.kind == Kind::Process {
-        for pid in group::called(&scene.nonce.word()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-    }
 }

@@ -9,8 +9,10 @@ use runtime::container::Mechanism;
 
 use super::super::check::{Absent, Check, Company, Expect, Finding, Missing, OnHost, Role, Scene, Twin};
 use super::super::group;
+use super::super::judge;
 use super::super::kind::Kind;
 use super::super::nonce::Nonce;
+use crate::prioritize::measure::cpu_quota::held;
 
 /// So little that a busy host gives an unlimited one more.
 const QUOTA: f64 = 0.05;
@@ -39,18 +41,15 @@ pub(super) const ALL: &[Check] = &[
             let look = scene.look(0)?;
             let (used, wall) = (look.number("cpu_ns")? as f64, look.number("wall_ns")? as f64);
             // What is left of the period it begins in comes on top.
-            let quota = QUOTA * PERIOD_NS * (wall / PERIOD_NS + 1.0);
-            let said = format!(
-                "{:.1} ms in {:.0} ms: {:.0} % of its quota{}",
-                used / 1e6,
-                wall / 1e6,
-                100.0 * used / quota,
-                throttled(scene)
-            );
-            Ok(match used / quota {
-                ..=1.1 => Finding::Apart(said),
-                1.5.. => Finding::Open(said),
-                _ => Finding::Wrong(said),
+            let cores = used / (wall + PERIOD_NS);
+            let [_, by_work] = held("1 thread", QUOTA);
+            let said = |said: String| {
+                format!("{said} ({:.1} ms in {:.0} ms{})", used / 1e6, wall / 1e6, throttled(scene))
+            };
+            Ok(match judge::measured(&by_work, cores) {
+                Finding::Apart(told) => Finding::Apart(said(told)),
+                Finding::Open(told) => Finding::Open(said(told)),
+                other => other,
             })
         },
         twin: Twin::Without(&[Mechanism::CpuLimit]),

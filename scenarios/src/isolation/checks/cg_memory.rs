@@ -11,6 +11,7 @@ use super::super::group;
 use super::super::judge;
 use super::super::kind::Kind;
 use super::super::nonce::Nonce;
+use crate::prioritize::measure::memory_limit::held;
 
 const CLAIM: &str = "cg-limit";
 const SOURCE: &str =
@@ -124,15 +125,15 @@ pub(super) const ALL: &[Check] = &[
         // The largest that is kept, and as much again.
         limits: Some(|_| Limits { memory_bytes: Some(160 << 20), ..Limits::default() }),
         look: Some(|scene| vec![Request::Keep { bytes: scene.nonce.amplitude(32, 72) << 20 }]),
-        act: Some(|scene, instance| {
+        judge: |scene| {
             let kept_bytes = scene.look(0)?.number("touched")? as u64;
             let Some(group) = group::of_looker(scene)? else {
                 return Ok(Finding::Open("it has no group of its own: nobody counts".into()));
             };
-            let footprint = instance.memory().map_err(|error| Missing(error.to_string()))?;
-            let resident = (footprint.private_bytes, footprint.rss_bytes);
-            let (Some(charged), (Some(private), Some(all))) = (group.memory_bytes(), resident) else {
-                return Ok(Finding::Open(format!("its memory is not counted: {footprint:?}")));
+            // Of those in the group: what stays with them outside, as a shim, is charged elsewhere.
+            let group::Resident { private_bytes: private, all_bytes: all } = group::resident(&group)?;
+            let Some(charged) = group.memory_bytes() else {
+                return Ok(Finding::Open("its memory is not counted".into()));
             };
             let said = format!(
                 "{kept_bytes} bytes kept, {private} private to its processes, {all} with what they share, \
@@ -143,7 +144,7 @@ pub(super) const ALL: &[Check] = &[
             let most = all.max(private) / 10 * 11 + (16 << 20);
             let is_true = charged >= kept_bytes && charged >= private / 10 * 9 && charged <= most;
             Ok(if is_true { Finding::Apart(said) } else { Finding::Wrong(said) })
-        }),
+        },
         twin: Twin::Process,
         ..Check::NOTHING
     },
@@ -157,12 +158,13 @@ fn limits(_: Role) -> Limits {
 fn ended_inside(scene: &Scene<'_>) -> Result<Finding, Missing> {
     let look = scene.look(0)?;
     let (touched, signal) = (look.number("touched")? as u64, look.number("signal")? as i32);
-    Ok(match signal {
-        0 if touched >= WANTED_BYTES => Finding::Open(format!("it has {touched} of {LIMIT_BYTES} bytes")),
-        libc::SIGKILL if touched <= LIMIT_BYTES => Finding::Apart(format!(
-            "ended at {touched} of {LIMIT_BYTES} bytes; sibling and host live on{}",
-            told(scene)
-        )),
+    // No more than is asked of the limit: the same question as the scenario of priorities asks.
+    let held = judge::measured(&held("twice as much wanted", LIMIT_BYTES), touched as f64);
+    Ok(match (signal, held) {
+        (0, Finding::Open(said)) if touched >= WANTED_BYTES => Finding::Open(said),
+        (libc::SIGKILL, Finding::Apart(said)) => {
+            Finding::Apart(format!("ended: {said}; sibling and host live on{}", told(scene)))
+        }
         _ => Finding::Wrong(format!(
             "{touched} bytes, signal {signal}, {}",
             judge::name(look.number("errno")?)

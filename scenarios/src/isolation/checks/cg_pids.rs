@@ -9,9 +9,7 @@ use super::super::check::{Check, Company, Expect, Finding, Missing, Scene, Twin}
 use super::super::group;
 use super::super::judge;
 use super::super::kind::Kind;
-
-const LIMIT: u64 = 32;
-const MOST: u32 = 200;
+use crate::prioritize::measure::pids_limit::{ALLOWED, WANTED};
 
 pub(super) const ALL: &[Check] = &[
     Check {
@@ -24,9 +22,9 @@ pub(super) const ALL: &[Check] = &[
             _ => Expect::usual(kind),
         },
         company: Company::Alone,
-        limits: Some(|_| Limits { pids: Some(LIMIT), ..Limits::default() }),
+        limits: Some(|_| Limits { pids: Some(ALLOWED), ..Limits::default() }),
         plant: Some(|nonce| vec![Request::Sleeper { name: nonce.word() }]),
-        look: Some(|_| vec![Request::ForkBomb { most: MOST }]),
+        look: Some(|_| vec![Request::ForkBomb { most: WANTED }]),
         judge: bomb,
         twin: Twin::Without(&[Mechanism::PidsLimit]),
         ..Check::NOTHING
@@ -68,19 +66,19 @@ pub(super) const ALL: &[Check] = &[
 fn bomb(scene: &Scene<'_>) -> Result<Finding, Missing> {
     let look = scene.look(0)?;
     let (made, end, count) = (look.number("made")?, look.number("end")?, look.number("count")?);
-    if made >= i64::from(MOST) {
-        return Ok(Finding::Open(format!("{made} made, the limit is {LIMIT}")));
+    if made >= i64::from(WANTED) {
+        return Ok(Finding::Open(format!("{made} made, the limit is {ALLOWED}")));
     }
     let counted = match group::of_looker(scene)? {
         None => None,
         Some(group) => group::counted(&group)?.pids,
     };
     let said = format!("{} after {made}, {count} in /proc; counted: {counted:?}", judge::name(end));
-    // Exactly at the limit, by whoever counts, and not for RLIMIT_NPROC.
+    // Exactly at the limit, by whoever counts, and not for RALLOWED_NPROC.
     let at = counted.and_then(|pids| pids.peak).map_or(count, |peak| peak as i64);
     let was_refused = counted.is_none_or(|pids| pids.refused > 0);
     Ok(match end as i32 {
-        libc::EAGAIN if at == LIMIT as i64 && was_refused => Finding::Apart(said),
+        libc::EAGAIN if at == ALLOWED as i64 && was_refused => Finding::Apart(said),
         _ => Finding::Wrong(said),
     })
 }

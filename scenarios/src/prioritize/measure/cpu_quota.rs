@@ -4,7 +4,7 @@ use runtime::Limits;
 
 use super::{Answered, burn};
 use crate::prioritize::plan::Plan;
-use crate::prioritize::question::{Answers, HOST, Refusal, WORK, ask};
+use crate::prioritize::question::{Answers, HOST, Question, Refusal, WORK, ask};
 use crate::prioritize::scene::{Scene, Window};
 
 /// Processors asked, with one busy thread inside.
@@ -15,12 +15,6 @@ const ASKED_OF_TWO: f64 = 0.5;
 const WARM_UP_NS: u64 = 500_000_000;
 
 pub(super) async fn measure(scene: &mut Scene<'_, '_>, plan: &Plan) -> Answered {
-    let questions = |case: &str, asked: f64| {
-        vec![
-            ask(case, HOST, "cores", Some(asked)).off_by(0.05),
-            ask(case, WORK, "cores", Some(asked)).off_by(0.1),
-        ]
-    };
     // The control: without a quota one busy thread takes a whole processor. What it does there is
     // what the others' work is measured by.
     let free = used(scene, plan, 1, None).await;
@@ -28,17 +22,22 @@ pub(super) async fn measure(scene: &mut Scene<'_, '_>, plan: &Plan) -> Answered 
     let control = vec![ask("1 thread, no quota", HOST, "cores", Some(1.0)).off_by(0.1).control()];
     let mut answered = vec![(control, free.map(|(cores, _)| vec![cores]))];
     for cpus in ASKED {
-        let held = used(scene, plan, 1, Some(cpus)).await;
-        answered.push((questions(&format!("1 thread, {cpus} cores"), cpus), shares(held, &whole)));
+        let used = used(scene, plan, 1, Some(cpus)).await;
+        answered.push((held(&format!("1 thread, {cpus} cores"), cpus).to_vec(), shares(used, &whole)));
     }
     if crate::cores() >= 2 && !scene.is_vm() {
-        let held = used(scene, plan, 2, Some(ASKED_OF_TWO)).await;
+        let used = used(scene, plan, 2, Some(ASKED_OF_TWO)).await;
         answered.push((
-            questions(&format!("2 threads, {ASKED_OF_TWO} cores"), ASKED_OF_TWO),
-            shares(held, &whole),
+            held(&format!("2 threads, {ASKED_OF_TWO} cores"), ASKED_OF_TWO).to_vec(),
+            shares(used, &whole),
         ));
     }
     answered
+}
+
+/// What is asked of a quota: of the host's count, and of the work done.
+pub(crate) fn held(case: &str, asked: f64) -> [Question; 2] {
+    [ask(case, HOST, "cores", Some(asked)).off_by(0.05), ask(case, WORK, "cores", Some(asked)).off_by(0.1)]
 }
 
 /// Processor time by the host's count in processors, and rounds a second.

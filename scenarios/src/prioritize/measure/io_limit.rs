@@ -5,18 +5,18 @@ use runtime::cgroup::IoLimit;
 use runtime::{Limits, Workload, scratch};
 
 use super::{Answered, PATIENCE_NS};
-use crate::prioritize::question::{Answers, Refusal, WORK, ask};
+use crate::prioritize::question::{Answers, Question, Refusal, WORK, ask};
 use crate::prioritize::scene::{Scene, Window};
 
-const ALLOWED_BYTES_PER_S: u64 = 8 << 20;
-const WRITTEN_BYTES: u64 = 16 << 20;
+pub(crate) const ALLOWED_BYTES_PER_S: u64 = 8 << 20;
+pub(crate) const WRITTEN_BYTES: u64 = 16 << 20;
 /// The control has no limit and is quicker.
 const CONTROL_BYTES: u64 = 64 << 20;
 
 pub(super) async fn measure(scene: &mut Scene<'_, '_>) -> Answered {
     let allowed = ALLOWED_BYTES_PER_S as f64;
     let control = written(scene, CONTROL_BYTES, None).await;
-    let held = match &control {
+    let answer = match &control {
         // Where the device is no faster than the limit, the limit holds without doing anything.
         Ok(rate) if rate[0] < 2.0 * allowed => Err(Refusal::NotHere(format!(
             "the device itself writes only {:.1} MiB/s, too little to see a limit of 8",
@@ -26,9 +26,14 @@ pub(super) async fn measure(scene: &mut Scene<'_, '_>) -> Answered {
         Err(refusal) => Err(refusal.clone()),
     };
     vec![
-        (vec![ask("8 MiB/s to the device", WORK, "bytes/s", Some(allowed)).off_by(0.1)], held),
+        (vec![held()], answer),
         (vec![ask("no limit", WORK, "bytes/s", None).at_least(2.0 * allowed).control()], control),
     ]
+}
+
+/// What is asked of the limit.
+pub(crate) fn held() -> Question {
+    ask("8 MiB/s to the device", WORK, "bytes/s", Some(ALLOWED_BYTES_PER_S as f64)).off_by(0.1)
 }
 
 async fn written(scene: &mut Scene<'_, '_>, bytes: u64, limit: Option<u64>) -> Answers {

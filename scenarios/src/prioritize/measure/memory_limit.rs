@@ -16,9 +16,8 @@ const CONTROL_BYTES: u64 = 64 << 20;
 
 pub(super) async fn measure(scene: &mut Scene<'_, '_>) -> Answered {
     let allowed = ALLOWED_BYTES as f64;
-    let held = "96 MiB allowed, 512 MiB wanted";
-    let (inside, outside) =
-        (ask(held, WORK, "bytes", Some(allowed)).at_most(allowed), ask(held, HOST, "bytes", None));
+    let case = "96 MiB allowed, 512 MiB wanted";
+    let (inside, outside) = (held(case, ALLOWED_BYTES), ask(case, HOST, "bytes", None));
     let (inside, outside) = match scene.is_vm() {
         // Much of a machine's RAM is its own kernel's, and all of a machine is more than its RAM.
         true => (inside, outside),
@@ -36,6 +35,12 @@ pub(super) async fn measure(scene: &mut Scene<'_, '_>) -> Answered {
     let control = ask("64 MiB wanted, no limit", WORK, "bytes", Some(CONTROL_BYTES as f64));
     let control = vec![control.exactly().control()];
     vec![(questions, limited(scene).await), (control, unlimited(scene).await)]
+}
+
+/// What is asked of a limit: no more than it is had by who wants more.
+pub(crate) fn held(case: &str, allowed_bytes: u64) -> Question {
+    let allowed = allowed_bytes as f64;
+    ask(case, WORK, "bytes", Some(allowed)).at_most(allowed)
 }
 
 async fn limited(scene: &mut Scene<'_, '_>) -> Answers {

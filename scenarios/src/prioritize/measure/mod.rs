@@ -3,13 +3,13 @@
 
 mod accounting;
 mod checkpoint;
-mod cpu_quota;
+pub(crate) mod cpu_quota;
 mod cpu_weight;
 mod freeze;
 mod hog;
-mod io_limit;
-mod memory_limit;
-mod pids_limit;
+pub(crate) mod io_limit;
+pub(crate) mod memory_limit;
+pub(crate) mod pids_limit;
 
 use guest::Task;
 use runtime::Workload;

@@ -4,22 +4,23 @@ use guest::Task;
 use runtime::{Limits, Workload};
 
 use super::{Answered, PATIENCE_NS};
-use crate::prioritize::question::{Answers, HOST, Refusal, WORK, ask};
+use crate::prioritize::question::{Answers, HOST, Question, Refusal, WORK, ask};
 use crate::prioritize::scene::Scene;
 
-const ALLOWED: u64 = 32;
-const WANTED: u32 = 200;
+pub(crate) const ALLOWED: u64 = 32;
+pub(crate) const WANTED: u32 = 200;
 
 pub(super) async fn measure(scene: &mut Scene<'_, '_>) -> Answered {
-    let case = "32 allowed, 200 wanted";
-    let questions = vec![
-        ask(case, WORK, "processes", Some(ALLOWED as f64)).exactly(),
-        ask(case, HOST, "processes", Some(ALLOWED as f64)).exactly(),
-        ask("refused with EAGAIN", WORK, "times", Some(1.0)).exactly(),
-    ];
+    let questions =
+        vec![held(WORK), held(HOST), ask("refused with EAGAIN", WORK, "times", Some(1.0)).exactly()];
     let control = ask("200 wanted, no limit", WORK, "processes", Some(f64::from(WANTED)));
     let control = vec![control.exactly().control()];
     vec![(questions, limited(scene).await), (control, unlimited(scene).await)]
+}
+
+/// What is asked of the limit, by either count.
+pub(crate) fn held(by: &'static str) -> Question {
+    ask("32 allowed, 200 wanted", by, "processes", Some(ALLOWED as f64)).exactly()
 }
 
 async fn limited(scene: &mut Scene<'_, '_>) -> Answers {
