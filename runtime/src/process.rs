@@ -16,8 +16,7 @@ use crate::image::Image;
 use crate::spawn::{Program, spawn};
 use crate::watch::{Source, Watch};
 use crate::{
-    Backend, Error, Exit, Footprint, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Task,
-    Workload, scratch,
+    Backend, Error, Exit, Footprint, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, scratch,
 };
 
 /// How long a killed process may take to go.
@@ -85,7 +84,7 @@ impl Prepared for PreparedProcess {
         events.send(now_ns(), Event::Mark("spawn"));
         let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let mut plan = spec.plan.clone();
-        plan.inherited_file = matches!(plan.workload, Workload::Task(Task::Write { .. }));
+        plan.inherited_file = plan.workload.writes_to_storage();
         let file = plan.inherited_file.then(|| scratch::open(&self.scratch)).transpose()?;
         let word = CString::new(plan.to_word()).map_err(|error| Error::Invalid(error.to_string()))?;
         let null = self.null.as_fd();
@@ -166,7 +165,7 @@ impl Drop for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::InstanceName;
+    use crate::{InstanceName, Workload};
     use guest::Plan;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 

@@ -32,11 +32,29 @@ pub fn guest_program() -> Result<BorrowedFd<'static>, Error> {
     Ok(PROGRAM.get_or_init(|| made).as_fd())
 }
 
+/// The same without seals: the control of the check that looks for them.
+///
+/// # Errors
+/// As [`guest_program`].
+pub(crate) fn unsealed_guest_program() -> Result<BorrowedFd<'static>, Error> {
+    static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.as_fd());
+    }
+    let made = in_memory(guest_program_bytes(), SealFlags::empty())
+        .map_err(Error::system("make a memory file for the guest program"))?;
+    Ok(PROGRAM.get_or_init(|| made).as_fd())
+}
+
 fn seal(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    in_memory(bytes, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)
+}
+
+fn in_memory(bytes: &[u8], seals: SealFlags) -> std::io::Result<OwnedFd> {
     let writable = memfd_create("guest", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut writable = File::from(writable);
     writable.write_all(bytes)?;
-    fcntl_add_seals(&writable, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    fcntl_add_seals(&writable, seals)?;
     // A file open for writing cannot be executed (ETXTBSY), so a second, read-only description is kept.
     let path = format!("/proc/self/fd/{}", writable.as_raw_fd());
     let program = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

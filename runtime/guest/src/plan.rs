@@ -61,6 +61,17 @@ pub enum Workload {
 }
 
 impl Workload {
+    /// Whether it writes to storage: instances without a disk of their own are given a file then.
+    pub fn writes_to_storage(&self) -> bool {
+        match self {
+            Workload::Task(Task::Write { .. }) => true,
+            Workload::Probe { requests, .. } => {
+                requests.iter().any(|request| matches!(request, probe::Request::WriteDisk { .. }))
+            }
+            _ => false,
+        }
+    }
+
     /// How it is asked; `None` where it answers nothing.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {

@@ -88,6 +88,10 @@ pub enum Mechanism {
     DeviceRules,
     /// Mark above which memory is reclaimed.
     MemoryHigh,
+    /// Ceilings for block devices.
+    IoLimit,
+    /// The program is a sealed file, which nobody can change.
+    SealedProgram,
 }
 
 impl CapabilitySet {
@@ -143,11 +147,14 @@ impl Mechanism {
             Mechanism::CpuWeight,
             Mechanism::Cpuset,
             Mechanism::DeviceRules,
+            Mechanism::IoLimit,
+            Mechanism::SealedProgram,
         ]);
         all
     }
 
-    /// Leaves it out of a setup. Limits are left out by [`Mechanism::unlimit`].
+    /// Leaves it out of a setup. Limits are left out by [`Mechanism::unlimit`], the program's
+    /// seals where it is executed.
     pub(super) fn leave_out(self, setup: &mut Setup) {
         let namespaces = &mut setup.namespaces;
         match self {
@@ -235,7 +242,9 @@ impl Mechanism {
             | Mechanism::CpuWeight
             | Mechanism::Cpuset
             | Mechanism::DeviceRules
-            | Mechanism::MemoryHigh => {}
+            | Mechanism::MemoryHigh
+            | Mechanism::IoLimit
+            | Mechanism::SealedProgram => {}
         }
     }
 
@@ -250,6 +259,7 @@ impl Mechanism {
             Mechanism::Cpuset => limits.cpuset_cpus = None,
             Mechanism::DeviceRules => limits.devices = None,
             Mechanism::MemoryHigh => limits.memory_high_bytes = None,
+            Mechanism::IoLimit => limits.io.clear(),
             _ => {}
         }
     }
@@ -295,6 +305,8 @@ impl fmt::Display for Mechanism {
             Mechanism::Cpuset => f.write_str("cpuset"),
             Mechanism::DeviceRules => f.write_str("device rules"),
             Mechanism::MemoryHigh => f.write_str("memory high mark"),
+            Mechanism::IoLimit => f.write_str("io limit"),
+            Mechanism::SealedProgram => f.write_str("sealed program"),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::event::{Event, EventSink};
 use crate::image::Image;
 use crate::network::{Bridge, Kind};
 use crate::watch::{Source, Watch};
-use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext, Task, Workload, scratch};
+use crate::{Error, Instance, LaunchSpec, Limits, Prepared, RunContext, scratch};
 
 /// What all instances of a run share.
 pub(super) struct PreparedContainer {
@@ -232,7 +232,7 @@ impl Prepared for PreparedContainer {
         let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let mut plan = spec.plan.clone();
         let reach = Reach::new(self.network, self.bridge.as_ref(), &mut plan)?;
-        plan.inherited_file = matches!(plan.workload, Workload::Task(Task::Write { .. }));
+        plan.inherited_file = plan.workload.writes_to_storage();
         let file = plan.inherited_file.then(|| scratch::open(&self.scratch)).transpose()?;
         let null = self.null.as_fd();
         let mut fds = vec![null, null, null, inside.as_fd()];
@@ -253,7 +253,10 @@ impl Prepared for PreparedContainer {
         let trees = self.trees()?;
         let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
         let launch = Launch {
-            program: Some(crate::guest_program()?),
+            program: Some(match self.without.contains(&Mechanism::SealedProgram) {
+                true => crate::program::unsealed_guest_program()?,
+                false => crate::guest_program()?,
+            }),
             args: Some(vec![c"guest".into(), c"fd:3".into(), plan]),
             fds: &fds,
             trees: &trees,

@@ -51,6 +51,13 @@ pub enum Request {
         /// Name of at most 15 bytes (PR_SET_NAME).
         name: String,
     },
+    /// Leaves two processes behind whose parent has ended: one called `name` that lives until the end, with its
+    /// `pid` and its `parent` then, and one that ends at once; whether somebody waits for that: `reaped`.
+    /// `errno` where they could not be made.
+    Orphan {
+        /// Name of at most 15 bytes (PR_SET_NAME).
+        name: String,
+    },
     /// Looks through /proc for processes called `name`: `found`, the number; `own`: whether one
     /// started by this very probe under another name is found the same way.
     FindProcess {
@@ -116,6 +123,11 @@ pub enum Request {
         /// What.
         text: String,
     },
+    /// access(2) of a file, whether it might be written: `errno`.
+    Access {
+        /// Which.
+        path: String,
+    },
     /// Names in a folder: `errno`, `names`.
     List {
         /// Which.
@@ -153,6 +165,22 @@ pub enum Request {
     PortLook {
         /// Which.
         port: u16,
+    },
+    /// Sends messages of netlink(7) and hears all that is answered: `errno`, of the socket or of the answer;
+    /// `text`: the bytes of it that are letters, digits and signs; `bytes`.
+    Netlink {
+        /// Which family of it.
+        protocol: i32,
+        /// As the kernel takes them.
+        messages: Vec<u8>,
+    },
+    /// Listens to all frames (packet(7)): `errno`, `frames`, and how many have the word: `found`; `own`: whether
+    /// one of its own on the loopback is heard.
+    Sniff {
+        /// Which.
+        word: String,
+        /// For how long.
+        wall_ms: u32,
     },
     /// Makes sockets one after the other and asks for their cookies: `errno`, `made`, `value` (the last).
     Cookies {
@@ -316,6 +344,21 @@ pub enum Request {
         /// Not a child, but left behind by one that has ended, in a session of its own.
         orphan: bool,
     },
+    /// A process called `name` that makes processes, one after the other, until the end: `errno`.
+    Forker {
+        /// Name of at most 15 bytes (PR_SET_NAME).
+        name: String,
+    },
+    /// A process called `name` that writes to a terminal and reads from it until the end: `errno`.
+    Terminal {
+        /// Name of at most 15 bytes (PR_SET_NAME).
+        name: String,
+    },
+    /// Writes to storage, past the page cache: `errno`, `bytes` of it within `wall_ns`.
+    WriteDisk {
+        /// How much.
+        bytes: u64,
+    },
     /// Makes processes until there are no more to be had: `made`, `end` (the error number), and all that
     /// /proc then lists: `count`.
     ForkBomb {
@@ -361,6 +404,9 @@ impl Request {
                 | Request::KeepShared { .. }
                 | Request::End { .. }
                 | Request::Spinner { .. }
+                | Request::Orphan { .. }
+                | Request::Forker { .. }
+                | Request::Terminal { .. }
         )
     }
 }

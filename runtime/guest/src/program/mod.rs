@@ -73,7 +73,7 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
         Workload::Memory { bytes } => touch(channel, *bytes),
         Workload::Cpu => compute(),
         Workload::Probe { nonce, requests } => {
-            probe::run(channel, nonce, requests);
+            probe::run(channel, nonce, requests, plan.inherited_file);
             Ok(())
         }
         Workload::Report => return report::run(channel, &plan),

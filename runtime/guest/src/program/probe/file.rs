@@ -29,10 +29,8 @@ pub fn read(path: &str, most: u32) -> Facts {
 /// Opens for writing, writes nothing where the text is empty.
 pub fn write(path: &str, text: &str) -> Facts {
     if std::fs::metadata(path).is_ok_and(|found| found.is_dir()) {
-        // A folder is not opened for writing; access(2) says EROFS where its mount is read-only.
-        let path = std::ffi::CString::new(path).unwrap_or_default();
-        // SAFETY: the path ends with NUL and lives through the call.
-        let errno = number(errno_of(unsafe { libc::access(path.as_ptr(), libc::W_OK) }.into()));
+        // A folder is not opened for writing.
+        let errno = number(writable(path));
         return facts([("open", errno.clone()), ("errno", errno)]);
     }
     match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
@@ -44,6 +42,17 @@ pub fn write(path: &str, text: &str) -> Facts {
             facts([("open", number(0)), ("errno", written)])
         }
     }
+}
+
+/// access(2), which says EROFS where the mount is read-only, and does not mind that a file is being executed.
+pub fn access(path: &str) -> Facts {
+    facts([("errno", number(writable(path)))])
+}
+
+fn writable(path: &str) -> i64 {
+    let path = std::ffi::CString::new(path).unwrap_or_default();
+    // SAFETY: the path ends with NUL and lives through the call.
+    errno_of(unsafe { libc::access(path.as_ptr(), libc::W_OK) }.into())
 }
 
 /// Names, sorted.

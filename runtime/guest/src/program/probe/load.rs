@@ -3,8 +3,9 @@
 use guest::probe::{Fact, Facts, MemoryKind};
 
 use super::process::{pids, rename};
-use super::{errno_of, facts, last_errno, number};
+use super::{errno, errno_of, facts, last_errno, number};
 use crate::program::clock::{now_ns, read_ns};
+use crate::program::task::write;
 
 /// Of x86-64.
 const PAGE_BYTES: usize = 4096;
@@ -12,6 +13,8 @@ const PAGE_BYTES: usize = 4096;
 const TABLE_BYTES: usize = 2 << 20;
 /// A computing process that nobody has ended does so itself.
 const LONGEST_S: u32 = 60;
+/// More descriptors than this program ever has.
+const MOST_OPEN: libc::c_int = 1024;
 
 /// A child takes memory until it has all or is ended.
 pub fn hog(kind: MemoryKind, bytes: u64) -> Facts {
@@ -169,13 +172,78 @@ pub fn spinner(name: &str, is_orphan: bool) -> Facts {
         } else {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
-        // What it inherited would tell the outside that its instance still speaks.
-        libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0);
-        rename(name);
-        libc::alarm(LONGEST_S);
+        stay(name);
         loop {
             std::hint::black_box(0);
         }
+    }
+}
+
+/// A process that makes others, one after the other; the caller keeps its parent.
+pub fn forker(name: &str) -> Facts {
+    aside(name, || {
+        || {
+            // SAFETY: the program has one thread; the child only ends.
+            unsafe {
+                match libc::fork() {
+                    0 => libc::_exit(0),
+                    child => libc::waitpid(child, std::ptr::null_mut(), 0),
+                };
+            }
+        }
+    })
+}
+
+/// A child called `name` that does what `begin` says again and again, and ends with its parent.
+pub(super) fn aside<W: Fn()>(name: &str, begin: impl FnOnce() -> W) -> Facts {
+    // SAFETY: the program has one thread.
+    match unsafe { libc::fork() } {
+        -1 => failed(),
+        0 => {
+            // SAFETY: acts on this process alone.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            stay(name);
+            let what = begin();
+            loop {
+                what();
+            }
+        }
+        _ => facts([("errno", number(0))]),
+    }
+}
+
+/// What a process does that stays: what it inherited would tell the outside that its instance still speaks.
+pub(super) fn stay(name: &str) {
+    // SAFETY: act on this process alone.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) != 0 {
+            // A kernel without the call (before Linux 5.9, gVisor): all that may be open.
+            (0..MOST_OPEN).for_each(drop_descriptor);
+        }
+        rename(name);
+        libc::alarm(LONGEST_S);
+    }
+}
+
+fn drop_descriptor(descriptor: libc::c_int) {
+    // SAFETY: of this process, which ends without using any.
+    unsafe { libc::close(descriptor) };
+}
+
+/// As the task that does nothing else, in one go.
+pub fn write_disk(bytes: u64, inherited_file: bool) -> Facts {
+    let began = now_ns();
+    let mut file = match write::open(inherited_file) {
+        Ok(file) => file,
+        Err(error) => return facts([("errno", errno(&error))]),
+    };
+    let written = write::pieces(&mut file, bytes, |_| ());
+    let wall_ns = (now_ns() - began) as i64;
+    match written {
+        Ok(written) => {
+            facts([("errno", number(0)), ("bytes", number(written as i64)), ("wall_ns", number(wall_ns))])
+        }
+        Err(error) => facts([("errno", errno(&error))]),
     }
 }
 

@@ -13,8 +13,12 @@ mod ipc;
 mod kernel;
 mod load;
 mod net;
+mod netlink;
+mod orphan;
 mod process;
 mod reach;
+mod sniff;
+mod terminal;
 mod uts;
 
 use std::fs::File;
@@ -30,13 +34,16 @@ use super::channel::Channel;
 /// How long one request may take, on the inside's clock.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long at most nobody waits for a process that has ended.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Most bytes of one answer.
 const ANSWER_BYTES: usize = 48 * 1024;
 
 /// Carries out all requests and tells what happened. What holds something stays.
-pub fn run(channel: &Channel, nonce: &str, requests: &[Request]) {
+pub fn run(channel: &Channel, nonce: &str, requests: &[Request], inherited_file: bool) {
     for (index, request) in requests.iter().enumerate() {
-        let (ending, facts) = apart(request);
+        let (ending, facts) = apart(request, inherited_file);
         channel.send(&Message::Observation(Observation {
             nonce: nonce.to_owned(),
             index: index as u32,
@@ -47,12 +54,13 @@ pub fn run(channel: &Channel, nonce: &str, requests: &[Request]) {
     }
 }
 
-fn carry_out(request: &Request) -> Facts {
+fn carry_out(request: &Request, inherited_file: bool) -> Facts {
     match request {
         Request::Names => uts::names(),
         Request::SetNames { host, domain } => uts::set_names(host, domain),
         Request::Processes => process::list(),
         Request::Sleeper { name } => process::sleeper(name),
+        Request::Orphan { name } => orphan::leave(name),
         Request::FindProcess { name } => process::find(name),
         Request::Signal { pid, signal } => process::signal(*pid, *signal),
         Request::SignalAll { uid, signal } => reach::signal_all(*uid, *signal),
@@ -62,6 +70,7 @@ fn carry_out(request: &Request) -> Facts {
         Request::IpcLook { kind, key } => ipc::look(*kind, *key),
         Request::Read { path, most } => file::read(path, *most),
         Request::Write { path, text } => file::write(path, text),
+        Request::Access { path } => file::access(path),
         Request::List { path } => file::list(path),
         Request::Stat { path } => file::stat(path),
         Request::Call { number, arguments } => call::call(*number, arguments),
@@ -69,6 +78,8 @@ fn carry_out(request: &Request) -> Facts {
         Request::AbstractLook { name } => net::abstract_look(name),
         Request::PortPlant { port } => net::port_plant(*port),
         Request::PortLook { port } => net::port_look(*port),
+        Request::Netlink { protocol, messages } => netlink::ask(*protocol, messages),
+        Request::Sniff { word, wall_ms } => sniff::sniff(word, *wall_ms),
         Request::Cookies { count } => net::cookies(*count),
         Request::Connections { count } => net::connections(*count),
         Request::LockPlant { path } => kernel::lock_plant(path),
@@ -99,6 +110,9 @@ fn carry_out(request: &Request) -> Facts {
         Request::Shout { text, bytes } => load::shout(text, *bytes),
         Request::Compute { wall_ms } => load::compute(*wall_ms),
         Request::Spinner { name, orphan } => load::spinner(name, *orphan),
+        Request::Forker { name } => load::forker(name),
+        Request::Terminal { name } => terminal::begin(name),
+        Request::WriteDisk { bytes } => load::write_disk(*bytes, inherited_file),
         Request::ForkBomb { most } => load::fork_bomb(*most),
         Request::Processors => load::processors(),
         Request::Cgroups { group } => group::reach(group),
@@ -110,7 +124,7 @@ fn carry_out(request: &Request) -> Facts {
 }
 
 /// In a child, until it has answered, ended or is out of time.
-fn apart(request: &Request) -> (Ending, Facts) {
+fn apart(request: &Request, inherited_file: bool) -> (Ending, Facts) {
     let mut ends = [0; 2];
     // SAFETY: two descriptors are stored; the child of a program with one thread may go on as it likes.
     let child = unsafe {
@@ -125,11 +139,11 @@ fn apart(request: &Request) -> (Ending, Facts) {
         -1 => (Ending::NotStarted(last_errno()), Facts::new()),
         0 => {
             drop(out);
-            answer(request, input)
+            answer(request, input, inherited_file)
         }
         _ => {
             drop(input);
-            let text = until_deadline(&mut out);
+            let text = until_deadline(&mut out, child);
             let facts = text.as_deref().and_then(|text| serde_json::from_slice::<Facts>(text).ok());
             match (text, facts) {
                 (Some(_), Some(facts)) => {
@@ -151,7 +165,7 @@ fn apart(request: &Request) -> (Ending, Facts) {
 }
 
 /// In the child: does it, answers, and stays where something is to be held.
-fn answer(request: &Request, mut input: File) -> ! {
+fn answer(request: &Request, mut input: File, inherited_file: bool) -> ! {
     // SAFETY: act on this process alone. Where no namespace ends it with its parent, this does.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -159,7 +173,7 @@ fn answer(request: &Request, mut input: File) -> ! {
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
-    let mut facts = carry_out(request);
+    let mut facts = carry_out(request, inherited_file);
     let text = serde_json::to_vec(&facts).unwrap_or_default();
     let text = if text.len() <= ANSWER_BYTES {
         text
@@ -183,8 +197,9 @@ fn answer(request: &Request, mut input: File) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// All the child says, or `None` where it has not finished in time.
-fn until_deadline(out: &mut File) -> Option<Vec<u8>> {
+/// All the child says, or `None` where it has not finished in time. Process 1 waits meanwhile for those whose
+/// parents have ended (pid_namespaces(7)).
+fn until_deadline(out: &mut File, child: libc::pid_t) -> Option<Vec<u8>> {
     let deadline = Instant::now() + DEADLINE;
     let mut text = Vec::new();
     let mut bytes = [0; 4096];
@@ -192,9 +207,10 @@ fn until_deadline(out: &mut File) -> Option<Vec<u8>> {
         let left = deadline.checked_duration_since(Instant::now())?;
         let mut wait = libc::pollfd { fd: out.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd that lives through the call.
-        let ready = unsafe { libc::poll(&mut wait, 1, left.as_millis() as libc::c_int) };
+        let ready = unsafe { libc::poll(&mut wait, 1, left.min(PAUSE).as_millis() as libc::c_int) };
+        wait_for_orphans(child);
         if ready == 0 {
-            return None;
+            continue;
         }
         match out.read(&mut bytes) {
             Ok(0) => return Some(text),
@@ -202,6 +218,25 @@ fn until_deadline(out: &mut File) -> Option<Vec<u8>> {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Some(text),
+        }
+    }
+}
+
+/// Waits for whoever has ended, but for `child`, which is asked how.
+fn wait_for_orphans(child: libc::pid_t) {
+    loop {
+        // SAFETY: the result is plain data and lives through the calls; only own children are waited for.
+        unsafe {
+            let mut ended: libc::siginfo_t = std::mem::zeroed();
+            let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            if libc::waitid(libc::P_ALL, 0, &mut ended, look) != 0 {
+                return;
+            }
+            match ended.si_pid() {
+                0 => return,
+                pid if pid == child => return,
+                pid => libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG),
+            };
         }
     }
 }

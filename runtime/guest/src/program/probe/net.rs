@@ -148,7 +148,7 @@ fn tcp(port: u16, listens: bool) -> libc::c_int {
 }
 
 /// Brings the loopback up where that is allowed; a machine without a network has not done it.
-fn loopback_up() {
+pub(super) fn loopback_up() {
     // SAFETY: plain data; the request is initialised and lives through the calls.
     unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);

@@ -5,7 +5,7 @@ mod fork;
 mod hoard;
 mod pages;
 mod pulse;
-mod write;
+pub mod write;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Bytes to storage, past the page cache: what is written is charged to who writes it, at once.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -21,29 +21,40 @@ const BLOCK_BYTES: usize = 4096;
 const FILE_BYTES: u64 = 64 << 20;
 
 pub(super) fn run(channel: &Channel, bytes: u64, inherited: bool) -> Result<(), String> {
-    let mut file = if inherited {
+    let mut file =
+        open(inherited).map_err(|error| format!("cannot open a file past the page cache: {error}"))?;
+    let written = pieces(&mut file, bytes, |written| tell(channel, "written_bytes", written))
+        .map_err(|error| format!("cannot write past the page cache: {error}"))?;
+    channel.send(&Message::Done { amount: written });
+    Ok(())
+}
+
+/// What was inherited, or a file without a name where a machine has a disk.
+pub fn open(inherited: bool) -> io::Result<File> {
+    if inherited {
         // SAFETY: the plan says that descriptor 4 was passed for this purpose; nobody else owns it.
-        unsafe { File::from_raw_fd(FILE_FD) }
-    } else {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).custom_flags(libc::O_DIRECT);
-        let file = options.open(PATH);
-        let file = file.map_err(|error| format!("cannot open {PATH} past the page cache: {error}"))?;
-        std::fs::remove_file(PATH).map_err(|error| format!("cannot take the name {PATH} away: {error}"))?;
-        file
-    };
+        return Ok(unsafe { File::from_raw_fd(FILE_FD) });
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).custom_flags(libc::O_DIRECT);
+    let file = options.open(PATH)?;
+    std::fs::remove_file(PATH)?;
+    Ok(file)
+}
+
+/// Writes `bytes` in whole pieces, tells after each how much that was, and returns it.
+pub fn pieces(file: &mut File, bytes: u64, mut tell: impl FnMut(u64)) -> io::Result<u64> {
     let mut buffer = vec![0x5a; PIECE_BYTES + BLOCK_BYTES];
     let start = buffer.as_ptr().align_offset(BLOCK_BYTES);
-    let piece = buffer.get_mut(start..start + PIECE_BYTES).ok_or("no aligned memory")?;
+    let piece = buffer.get_mut(start..start + PIECE_BYTES).ok_or(io::ErrorKind::OutOfMemory)?;
     let mut written = 0;
     while written < bytes {
         if written % FILE_BYTES == 0 {
-            file.rewind().map_err(|error| format!("cannot go back to the file's begin: {error}"))?;
+            file.rewind()?;
         }
-        file.write_all(piece).map_err(|error| format!("cannot write after {written} bytes: {error}"))?;
+        file.write_all(piece)?;
         written += PIECE_BYTES as u64;
-        tell(channel, "written_bytes", written);
+        tell(written);
     }
-    channel.send(&Message::Done { amount: written });
-    Ok(())
+    Ok(written)
 }
