@@ -7,6 +7,7 @@ use runtime::container::Mechanism;
 use runtime::{Instance, Limits};
 
 use super::kind::Kind;
+use super::layers::Member;
 use super::nonce::Nonce;
 
 /// One question.
@@ -73,15 +74,29 @@ impl Check {
 /// Does something to instance B and says what was found by it.
 pub type Act = fn(&Scene<'_>, &mut dyn Instance) -> Result<Finding, Missing>;
 
-/// Files that lead astray who sets up an instance of them.
+/// What leads astray who sets up an instance of it.
 #[derive(Clone, Copy)]
 pub struct HostileImage {
-    /// Makes them in a folder, given one of the host's where nothing may change.
-    pub fill: fn(&Path, &Path) -> std::io::Result<()>,
-    /// What to make in it, below the folder, as whoever follows its links does.
-    pub careless: &'static str,
+    /// What it is made of.
+    pub made_of: MadeOf,
     /// Where nothing may change.
     pub watched: Watched,
+}
+
+/// What a hostile image is made of, in each case given a folder of the host's where nothing may change.
+#[derive(Clone, Copy)]
+pub enum MadeOf {
+    /// Files.
+    Files {
+        /// Makes them in the first folder.
+        fill: fn(&Path, &Path) -> std::io::Result<()>,
+        /// What to make in it, below the folder, as whoever follows its links does.
+        careless: &'static str,
+        /// Two of them that change places again and again while instances are started.
+        exchanged: Option<[&'static str; 2]>,
+    },
+    /// Layers, which our own store has to unpack.
+    Layers(fn(&str) -> Vec<Vec<Member>>),
 }
 
 /// What of the host an image's instance may not change.

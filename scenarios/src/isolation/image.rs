@@ -4,6 +4,10 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use guest::probe::{Observation, Request};
 use runtime::image::Image;
@@ -11,8 +15,9 @@ use runtime::{Backend, InstanceName, Limits, Prepared, RunContext};
 
 use sha2::{Digest, Sha256};
 
-use super::check::{Check, Expect, Finding, HostileImage, Seen, Watched};
+use super::check::{Check, Expect, Finding, HostileImage, MadeOf, Seen, Watched};
 use super::judge;
+use super::layers;
 use super::nonce::Nonce;
 use super::round::{Outcome, Place};
 use super::start::{Started, start};
@@ -32,7 +37,8 @@ pub(super) fn attempt(
         Ok(ground) => ground,
         Err(error) => return Outcome::failed(&format!("the image cannot be made: {error}")),
     };
-    let prepared = backend.prepare(context, &ground.image()).map_err(|error| error.to_string());
+    let prepared =
+        ground.image().and_then(|files| backend.prepare(context, &files).map_err(|error| error.to_string()));
     let ask = |prepared: &dyn Prepared, index, requests: &[Request]| {
         let name = InstanceName { storm: place.number, index };
         let started = start(prepared, name, requests, Limits::default(), place.timeout, place.stop);
@@ -46,7 +52,14 @@ pub(super) fn attempt(
             }
         }
     };
+    let exchange = ground.exchanged().map(Exchange::begin);
     let began = prepared.and_then(|prepared| {
+        // Who races has to be lucky: several times.
+        for at in (0..exchange.as_ref().map_or(0, |_| TRIES)).take_while(|_| !place.stop.requested()) {
+            if let Ok(started) = ask(prepared.as_ref(), 3 + at, &changes()) {
+                started.stop();
+            }
+        }
         let changer = ask(prepared.as_ref(), 1, &changes())?;
         // While the first one has changed them, or has tried to.
         let sibling = ask(prepared.as_ref(), 2, &looks());
@@ -56,9 +69,15 @@ pub(super) fn attempt(
         changer.stop();
         Ok(seen)
     });
+    let exchanged = exchange.map(Exchange::end);
     let said = match &began {
         Ok((changed, _)) => format!("it started; writing {CHANGED} said {}", told(changed.first())),
         Err(why) => format!("it did not start: {why}"),
+    };
+    let said = match exchanged {
+        None => said,
+        Some(0) => return Outcome::failed("nothing has changed places"),
+        Some(times) => format!("{said}; {times} changes of place beside {TRIES} starts"),
     };
     let finding = match (ground.found(&said), &began, image.watched) {
         (Finding::Apart(_), Err(_), Watched::Files) => Finding::Broken(said.clone()),
@@ -109,13 +128,66 @@ pub(super) fn carelessly(image: &HostileImage, files: &Path) -> Finding {
         Ok(ground) => ground,
         Err(error) => return Finding::Broken(format!("the image cannot be made: {error}")),
     };
-    let path = ground.root.join(image.careless);
-    let made = match path.parent().map(fs::create_dir_all) {
-        Some(Ok(())) => fs::write(&path, "made"),
-        Some(Err(error)) => Err(error),
-        None => Ok(()),
+    let made = match image.made_of {
+        MadeOf::Layers(layers) => {
+            let outside = ground.canary.to_string_lossy();
+            layers::unpack_carelessly(&layers(&outside), &ground.root)
+        }
+        MadeOf::Files { careless, .. } => make(&ground, careless),
     };
-    ground.found(&format!("a file made carelessly: {made:?}"))
+    ground.found(&format!("done carelessly: {made:?}"))
+}
+
+fn make(ground: &Ground, careless: &str) -> std::io::Result<()> {
+    let path = ground.root.join(careless);
+    let folder = path.parent().unwrap_or(&ground.root);
+    if let Some([one, other]) = ground.exchanged() {
+        // It looks, and is right about what it sees.
+        if fs::symlink_metadata(folder)?.is_symlink() {
+            return Ok(());
+        }
+        exchange(&one, &other)?;
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(&path, "made")
+}
+
+/// Starts that are tried while something changes places.
+const TRIES: u32 = 6;
+
+/// Two paths that change places again and again.
+struct Exchange {
+    goes_on: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Exchange {
+    fn begin([one, other]: [PathBuf; 2]) -> Exchange {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let its = goes_on.clone();
+        let thread = std::thread::spawn(move || {
+            let mut times = 0;
+            while its.load(Ordering::Relaxed) {
+                times += u64::from(exchange(&one, &other).is_ok());
+                // A start takes some milliseconds: long enough to look in between, short enough to be met.
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            times
+        });
+        Exchange { goes_on, thread }
+    }
+
+    /// How often they have.
+    fn end(self) -> u64 {
+        self.goes_on.store(false, Ordering::Relaxed);
+        self.thread.join().unwrap_or(0)
+    }
+}
+
+/// renameat2(2), RENAME_EXCHANGE.
+fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
+    let here = rustix::fs::CWD;
+    Ok(rustix::fs::renameat_with(here, one, here, other, rustix::fs::RenameFlags::EXCHANGE)?)
 }
 
 /// What lies in the host's folder.
@@ -123,6 +195,7 @@ const FILE: &str = "file";
 
 /// An image and the folder of the host that it leads to, removed when dropped.
 struct Ground {
+    made_of: MadeOf,
     folder: PathBuf,
     root: PathBuf,
     canary: PathBuf,
@@ -134,7 +207,14 @@ impl Ground {
     fn lay(image: &HostileImage, files: &Path) -> std::io::Result<Ground> {
         let folder = Nonce::new(files).path();
         let (root, canary) = (folder.join("root"), folder.join("canary"));
-        let mut ground = Ground { folder, root, canary, watches: image.watched, before: Vec::new() };
+        let mut ground = Ground {
+            made_of: image.made_of,
+            folder,
+            root,
+            canary,
+            watches: image.watched,
+            before: Vec::new(),
+        };
         for made in [&ground.folder, &ground.root, &ground.canary] {
             fs::create_dir(made)?;
             // Whoever an instance's root is outside may write there: only care keeps it away.
@@ -142,7 +222,9 @@ impl Ground {
         }
         fs::write(ground.canary.join(FILE), "canary")?;
         fs::set_permissions(ground.canary.join(FILE), fs::Permissions::from_mode(0o666))?;
-        (image.fill)(&ground.root, &ground.canary)?;
+        if let MadeOf::Files { fill, .. } = image.made_of {
+            fill(&ground.root, &ground.canary)?;
+        }
         ground.before = ground.listed();
         Ok(ground)
     }
@@ -154,14 +236,25 @@ impl Ground {
         }
     }
 
-    fn image(&self) -> Image {
+    /// Those of its files that change places.
+    fn exchanged(&self) -> Option<[PathBuf; 2]> {
+        match self.made_of {
+            MadeOf::Files { exchanged, .. } => exchanged.map(|names| names.map(|name| self.root.join(name))),
+            MadeOf::Layers(_) => None,
+        }
+    }
+
+    fn image(&self) -> Result<Image, String> {
+        if let MadeOf::Layers(layers) = self.made_of {
+            return layers::import(&layers(&self.canary.to_string_lossy()), &self.folder);
+        }
         let digest = format!("sha256:{:x}", Sha256::digest(self.content().join("\n")));
-        Image {
+        Ok(Image {
             reference: "brought by a check".into(),
             digest,
             rootfs: Some(self.root.clone()),
             ..Image::builtin()
-        }
+        })
     }
 
     /// What the image's files are: the same files have the same digest, for what is kept by it.

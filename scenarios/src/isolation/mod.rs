@@ -53,6 +53,7 @@ mod image;
 mod inside;
 mod judge;
 mod kind;
+mod layers;
 mod list;
 mod mutate;
 #[cfg(test)]
@@ -69,8 +70,9 @@ mod start;
 mod tests;
 mod world;
 
-pub use check::{Check, Company, Expect, Finding, HostileImage, Role, Twin, Watched};
+pub use check::{Check, Company, Expect, Finding, HostileImage, MadeOf, Role, Twin, Watched};
 pub use kind::Kind;
+pub use layers::Member;
 pub use list::{all, explain, matching};
 pub use plan::{DEFAULT, Plan};
 pub use run::run;

@@ -3,10 +3,12 @@
 mod call;
 mod cg_control;
 mod cg_cpu;
+mod cg_io;
 mod cg_memory;
 mod cg_pids;
 mod cg_reach;
 mod cgroup;
+mod elsewhere;
 mod image;
 mod ipc;
 mod kernel;
@@ -16,10 +18,13 @@ mod leak_locks;
 mod mask;
 mod mount;
 mod net;
+mod net_message;
 mod net_plant;
+mod net_rule;
 mod noisy;
 mod pid;
 mod privilege;
+mod program;
 mod sibling;
 mod six;
 mod user;
@@ -38,6 +43,7 @@ pub(super) const TOPICS: &[&[Check]] = &[
     mount::ALL,
     mask::ALL,
     image::ALL,
+    program::ALL,
     user::ALL,
     cgroup::ALL,
     six::ALL,
@@ -46,9 +52,11 @@ pub(super) const TOPICS: &[&[Check]] = &[
     cg_memory::ALL,
     cg_cpu::ALL,
     cg_pids::ALL,
+    cg_io::ALL,
     cg_control::ALL,
     cg_reach::ALL,
     noisy::ALL,
+    elsewhere::ALL,
     vm::ALL,
     vm_kernel::ALL,
     leak::ALL,

@@ -8,16 +8,27 @@ use guest::probe::Request;
 use nix::libc;
 use runtime::container::Mechanism;
 
-use super::super::check::{Check, Company, Finding, Missing, Scene, Twin};
+use super::super::check::{Check, Company, Expect, Finding, Missing, Scene, Twin};
 use super::super::judge;
+use super::super::kind::Kind;
 use super::super::nonce::Nonce;
+use super::net_message as message;
 use super::net_plant::{
     AbstractListener, Interface, LocalPorts, PORTS, PortListener, Route, connect, raise_loopback,
 };
+use super::net_rule::{Speaker, Table};
 
 const CLAIM: &str = "ns-net";
 const SOURCE: &str = "network_namespaces(7)";
 const TWIN: Twin = Twin::Without(&[Mechanism::NetworkNamespace]);
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_NET_RAW: u32 = 13;
+/// What of the host's network its administrator may ask for.
+const HOST_NETWORK: Twin = Twin::Without(&[
+    Mechanism::NetworkNamespace,
+    Mechanism::UserNamespace,
+    Mechanism::Capability(CAP_NET_ADMIN),
+]);
 
 pub(super) const ALL: &[Check] = &[
     Check {
@@ -144,6 +155,86 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
     Check {
+        id: "net-interface-netlink",
+        claim: CLAIM,
+        question: "is an interface of the host told inside, by netlink?",
+        source: "network_namespaces(7), rtnetlink(7): RTM_GETLINK",
+        on_host: Some(Interface::plant),
+        look: Some(|_| vec![netlink(libc::NETLINK_ROUTE, message::links())]),
+        judge: |scene| told(scene, "lo"),
+        twin: TWIN,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "net-nftables-host-in",
+        claim: CLAIM,
+        question: "is a table of rules for packets of the host's found inside?",
+        source: "nft(8); NFT_MSG_GETTABLE asks for CAP_NET_ADMIN over the network namespace",
+        on_host: Some(Table::plant),
+        look: Some(|_| vec![netlink(libc::NETLINK_NETFILTER, message::tables())]),
+        judge: |scene| match scene.look(0)?.number("errno")? as i32 {
+            libc::EPERM => Ok(Finding::Apart("EPERM: it may not ask".into())),
+            libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL if !scene.kind.shares_kernel() => {
+                Ok(Finding::Absent("its own kernel has no such tables".into()))
+            }
+            _ => told(scene, ""),
+        },
+        twin: HOST_NETWORK,
+        ..Check::NOTHING
+    },
+    Check {
+        id: "net-move-refused",
+        claim: CLAIM,
+        question: "may an instance move an interface into another namespace?",
+        source: "network_namespaces(7), rtnetlink(7): IFLA_NET_NS_PID, for CAP_NET_ADMIN; the loopback stays, EINVAL",
+        expect: |kind| match kind {
+            Kind::Machine | Kind::Sandbox => Expect::Shared("it is the administrator of a kernel of its own"),
+            _ => Expect::usual(kind),
+        },
+        look: Some(|_| vec![netlink(libc::NETLINK_ROUTE, message::move_loopback())]),
+        judge: |scene| {
+            let errno = scene.look(0)?.number("errno")?;
+            Ok(match errno as i32 {
+                libc::EPERM | libc::EACCES => Finding::Apart(judge::name(errno)),
+                0 | libc::EINVAL | libc::EOPNOTSUPP => {
+                    Finding::Open(format!("it may ask: {}", judge::name(errno)))
+                }
+                _ => Finding::Wrong(judge::name(errno)),
+            })
+        },
+        twin: Twin::Without(&[Mechanism::Capability(CAP_NET_ADMIN)]),
+        ..Check::NOTHING
+    },
+    Check {
+        id: "net-sniff",
+        claim: CLAIM,
+        question: "are frames of the host's loopback heard inside?",
+        source: "packet(7): all of the network namespace, for CAP_NET_RAW",
+        company: Company::Alone,
+        on_host: Some(Speaker::plant),
+        look: Some(|scene| vec![Request::Sniff { word: scene.nonce.word(), wall_ms: 600 }]),
+        judge: |scene| {
+            let look = scene.look(0)?;
+            let errno = look.number("errno")?;
+            if errno != 0 {
+                return judge::refused(look, &[libc::EPERM, libc::EACCES]);
+            }
+            let (frames, found) = (look.number("frames")?, look.number("found")?);
+            let said = format!("{found} of {frames} frames are the host's");
+            Ok(match (found, look.number("own")?) {
+                (1.., _) => Finding::Open(said),
+                (_, 1) => Finding::Apart(format!("{said}; its own are heard")),
+                _ => Finding::Wrong(format!("{said}; not even its own are heard")),
+            })
+        },
+        twin: Twin::Without(&[
+            Mechanism::NetworkNamespace,
+            Mechanism::UserNamespace,
+            Mechanism::Capability(CAP_NET_RAW),
+        ]),
+        ..Check::NOTHING
+    },
+    Check {
         id: "net-sysctl",
         claim: CLAIM,
         question: "has an instance the host's value of a network parameter?",
@@ -160,6 +251,24 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
 ];
+
+fn netlink(protocol: libc::c_int, messages: Vec<u8>) -> Request {
+    Request::Netlink { protocol, messages }
+}
+
+/// The host's name among what netlink has told; `own` has to be told as well.
+fn told(scene: &Scene<'_>, own: &str) -> Result<Finding, Missing> {
+    let look = scene.look(0)?;
+    let (errno, text) = (look.number("errno")?, look.text("text")?);
+    Ok(match text.contains(&scene.host()?.text()) {
+        true => Finding::Open("it is told".into()),
+        false if errno != 0 => Finding::Wrong(judge::name(errno)),
+        false if text.contains(own) => {
+            Finding::Apart(format!("{} bytes told, not the host's", look.number("bytes")?))
+        }
+        false => Finding::Wrong(format!("not even {own} is told")),
+    })
+}
 
 /// What it means that the host has tried to connect.
 fn of_the_host<C>(connected: io::Result<C>) -> Result<Finding, Missing> {

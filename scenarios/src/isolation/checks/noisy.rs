@@ -12,58 +12,64 @@ use runtime::container::Mechanism;
 use super::super::check::{Check, Company, Expect, Finding, Missing, Role, Scene, Seen, Twin};
 use super::super::group;
 use super::super::kind::Kind;
+use super::super::nonce::Nonce;
 
 const HOGS: usize = 6;
 const QUOTA: f64 = 0.05;
 const WINDOW: Duration = Duration::from_millis(1500);
 
-pub(super) const ALL: &[Check] = &[Check {
-    id: "noisy-cpu",
-    claim: "cg-limit",
-    question: "does an instance that computes on six threads take more than its quota from its neighbour?",
-    source: "scheduler/sched-bwc.rst; IsolBench, CCGRID 2015, on stressing neighbours",
-    expect: |kind| match kind {
-        Kind::Machine => Expect::Shared("a machine is given whole virtual processors of the host"),
-        _ => Expect::usual(kind),
-    },
-    company: Company::Quiet,
-    limits: Some(|role| match role {
-        Role::A => Limits { cpus: Some(QUOTA), ..Limits::default() },
-        Role::B => Limits::default(),
-    }),
-    looks_before: true,
-    plant: Some(|nonce| (0..HOGS).map(|_| Request::Spinner { name: nonce.word(), orphan: false }).collect()),
-    look: Some(|_| vec![Request::Latency { wall_ms: 1500 }]),
-    act: Some(|scene, _| {
-        let before_ms = taken_ms(scene)?;
-        let began = Instant::now();
-        std::thread::sleep(WINDOW);
-        let taken = (taken_ms(scene)? - before_ms) as f64 / began.elapsed().as_millis() as f64;
-        let said = format!(
-            "the hog takes {taken:.2} processors; a task of the victim takes {} alone, {} beside it",
-            told(scene.before(0)?)?,
-            told(scene.look(0)?)?
-        );
-        Ok(match taken {
-            ..=0.1 => Finding::Apart(said),
-            0.15.. => Finding::Open(said),
-            _ => Finding::Wrong(said),
-        })
-    }),
-    twin: Twin::Without(&[Mechanism::CpuLimit]),
-    ..Check::NOTHING
-}];
-
-/// Processor time of the hogs; of the machine they are in where the host does not see them.
-fn taken_ms(scene: &Scene<'_>) -> Result<u64, Missing> {
-    let hogs = match scene.kind {
-        Kind::Machine | Kind::Sandbox => scene.planter.into_iter().collect(),
-        _ => group::called(&scene.nonce.word()),
-    };
-    match hogs.is_empty() {
-        true => Err(Missing("the host does not find the hogs".into())),
-        false => Ok(hogs.iter().filter_map(|pid| group::times(*pid)).map(|times| times.own_ms).sum()),
+const fn noisy(id: &'static str, question: &'static str, plant: fn(&Nonce) -> Vec<Request>) -> Check {
+    Check {
+        id,
+        claim: "cg-limit",
+        question,
+        source: "scheduler/sched-bwc.rst; IsolBench, CCGRID 2015, on stressing neighbours",
+        expect: |kind| match kind {
+            Kind::Machine => Expect::Shared("a machine is given whole virtual processors of the host"),
+            _ => Expect::usual(kind),
+        },
+        company: Company::Quiet,
+        limits: Some(|role| match role {
+            Role::A => Limits { cpus: Some(QUOTA), ..Limits::default() },
+            Role::B => Limits::default(),
+        }),
+        looks_before: true,
+        plant: Some(plant),
+        look: Some(|_| vec![Request::Latency { wall_ms: 1500 }]),
+        act: Some(|scene, _| taken(scene)),
+        twin: Twin::Without(&[Mechanism::CpuLimit]),
+        ..Check::NOTHING
     }
+}
+
+pub(super) const ALL: &[Check] = &[
+    noisy(
+        "noisy-cpu",
+        "does an instance that computes on six threads take more than its quota from its neighbour?",
+        |nonce| (0..HOGS).map(|_| Request::Spinner { name: nonce.word(), orphan: false }).collect(),
+    ),
+    noisy(
+        "noisy-fork",
+        "does an instance that makes processes without end take more than its quota from its neighbour?",
+        |nonce| (0..HOGS).map(|_| Request::Forker { name: nonce.word() }).collect(),
+    ),
+];
+
+fn taken(scene: &Scene<'_>) -> Result<Finding, Missing> {
+    let used_ms = || group::used_ms(scene.kind, scene.planter, &scene.nonce.word());
+    let (before_ms, began) = (used_ms()?, Instant::now());
+    std::thread::sleep(WINDOW);
+    let taken = used_ms()?.saturating_sub(before_ms) as f64 / began.elapsed().as_millis() as f64;
+    let said = format!(
+        "the hog takes {taken:.2} processors; a task of the victim takes {} alone, {} beside it",
+        told(scene.before(0)?)?,
+        told(scene.look(0)?)?
+    );
+    Ok(match taken {
+        ..=0.1 => Finding::Apart(said),
+        0.15.. => Finding::Open(said),
+        _ => Finding::Wrong(said),
+    })
 }
 
 fn told(seen: Seen<'_>) -> Result<String, Missing> {

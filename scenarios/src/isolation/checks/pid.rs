@@ -60,6 +60,17 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
     Check {
+        id: "pid-orphan",
+        claim: CLAIM,
+        question: "is a process whose parent has ended handed to one outside its instance?",
+        source: "pid_namespaces(7): orphans are those of process 1 of the namespace, which has to wait for them",
+        company: Company::Alone,
+        plant: Some(|nonce| vec![Request::Orphan { name: nonce.word() }]),
+        judge: orphan,
+        twin: TWIN,
+        ..Check::NOTHING
+    },
+    Check {
         id: "pid-other-number",
         claim: CLAIM,
         question: "has a process the same number outside as inside?",
@@ -175,6 +186,31 @@ pub(super) const ALL: &[Check] = &[
         ..Check::NOTHING
     },
 ];
+
+/// Whose child it is: by the host's count where it is a process of the host's kernel, else by its own.
+fn orphan(scene: &Scene<'_>) -> Result<Finding, Missing> {
+    let left = scene.plant(0)?;
+    let (parent, is_reaped) = (left.number("parent")?, left.number("reaped")? == 1);
+    let word = scene.nonce.word();
+    let seen = processes::called(&word);
+    group::end_called(scene.kind, &word);
+    let is_inside = match (scene.kind.shares_kernel(), &seen) {
+        (false, None) => parent == 1,
+        (false, Some((pid, _))) => return Ok(Finding::Open(format!("the host has it as process {pid}"))),
+        (true, None) => return Err(Missing("the host does not find the process".into())),
+        (true, Some((_, status))) => {
+            let of_host = processes::field(status, "PPid:").and_then(|pid| pid.parse().ok());
+            let root = scene.planter.ok_or_else(|| Missing("the instance has no process".into()))?;
+            of_host.is_some_and(|of_host| group::family(root).contains(&of_host))
+        }
+    };
+    let said = format!("its parent is {parent} inside");
+    Ok(match (is_inside, is_reaped) {
+        (true, true) => Finding::Apart(format!("{said}, which waits for those that end")),
+        (true, false) => Finding::Wrong(format!("{said}, and nobody waits for those that end")),
+        (false, _) => Finding::Open(format!("{said}, outside of the instance")),
+    })
+}
 
 /// ptrace(2), linux/ptrace.h.
 const PTRACE_SEIZE: i64 = 0x4206;

@@ -1,0 +1,69 @@
+//! Bytes to storage (cgroup-v2.rst, "IO"; cgroup-v1/blkio-controller.rst), asked and measured as by the
+//! scenario of priorities.
+
+use guest::probe::Request;
+use runtime::cgroup::IoLimit;
+use runtime::container::Mechanism;
+use runtime::{Limits, scratch};
+
+use super::super::check::{Absent, Check, Company, Expect, Finding, HostPlant, OnHost, Twin};
+use super::super::judge;
+use super::super::kind::Kind;
+use super::super::nonce::Nonce;
+use crate::prioritize::measure::io_limit::{ALLOWED_BYTES_PER_S, WRITTEN_BYTES, held};
+
+pub(super) const ALL: &[Check] = &[Check {
+    id: "cg-io",
+    claim: "cg-limit",
+    question: "does an instance write more to a device than its limit a second?",
+    source: "cgroup-v2.rst, io.max: wbps; cgroup-v1/blkio-controller.rst, throttle.write_bps_device",
+    expect: |kind| match kind {
+        Kind::Process | Kind::Container => Expect::usual(kind),
+        _ => Expect::Pointless("its files lie on no device that is known here"),
+    },
+    company: Company::Alone,
+    on_host: Some(Device::plant),
+    limits: Some(|_| Limits {
+        io: Device::find()
+            .map(|device| IoLimit {
+                device,
+                write_bytes_per_s: Some(ALLOWED_BYTES_PER_S),
+                ..IoLimit::default()
+            })
+            .into_iter()
+            .collect(),
+        ..Limits::default()
+    }),
+    look: Some(|_| vec![Request::WriteDisk { bytes: WRITTEN_BYTES }]),
+    judge: |scene| {
+        let look = scene.look(0)?;
+        let errno = look.number("errno")?;
+        if errno != 0 {
+            return Ok(Finding::Wrong(judge::name(errno)));
+        }
+        let seconds = look.number("wall_ns")? as f64 / 1e9;
+        Ok(judge::measured(&held(), look.number("bytes")? as f64 / seconds))
+    },
+    twin: Twin::Without(&[Mechanism::IoLimit]),
+    ..Check::NOTHING
+}];
+
+/// What a file of this host that has no name lies on.
+struct Device((u32, u32));
+
+impl Device {
+    fn find() -> Result<(u32, u32), String> {
+        scratch::device(&runtime::cache_dir()).map_err(|error| error.to_string())
+    }
+
+    fn plant(_: &Nonce) -> HostPlant {
+        Ok(Box::new(Device(Device::find().map_err(Absent)?)))
+    }
+}
+
+impl OnHost for Device {
+    fn witness(&self) -> Result<String, String> {
+        let (major, minor) = self.0;
+        Ok(format!("files of this host lie on device {major}:{minor}"))
+    }
+}
