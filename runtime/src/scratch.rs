@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::Error;
@@ -19,6 +19,9 @@ pub(crate) fn open(folder: &Path) -> Result<OwnedFd, Error> {
     let file = options.open(folder);
     let file =
         file.map_err(Error::system(format!("open a file past the page cache in {}", folder.display())))?;
+    // Nobody finds it by a name; whoever is given it may open it once more, whatever ids are mapped to.
+    file.set_permissions(std::fs::Permissions::from_mode(0o666))
+        .map_err(Error::system("share a file past the page cache"))?;
     Ok(file.into())
 }
 

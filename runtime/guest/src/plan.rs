@@ -66,7 +66,10 @@ impl Workload {
         match self {
             Workload::Task(Task::Write { .. }) => true,
             Workload::Probe { requests, .. } => {
-                requests.iter().any(|request| matches!(request, probe::Request::WriteDisk { .. }))
+                let writes = |request: &probe::Request| {
+                    matches!(request, probe::Request::WriteDisk { .. } | probe::Request::WriteCached { .. })
+                };
+                requests.iter().any(writes)
             }
             _ => false,
         }

@@ -359,6 +359,12 @@ pub enum Request {
         /// How much.
         bytes: u64,
     },
+    /// Writes to storage through the page cache: `errno`, `bytes`, and how many of them are in memory then:
+    /// `resident`.
+    WriteCached {
+        /// How much.
+        bytes: u64,
+    },
     /// Makes processes until there are no more to be had: `made`, `end` (the error number), and all that
     /// /proc then lists: `count`.
     ForkBomb {

@@ -4,6 +4,7 @@
 //! calls and returns facts. It runs in a forked child: whatever becomes of it (a signal of the
 //! kernel, a hang) is its observation, and no other's.
 
+mod cache;
 mod call;
 mod device;
 mod escape;
@@ -113,6 +114,7 @@ fn carry_out(request: &Request, inherited_file: bool) -> Facts {
         Request::Forker { name } => load::forker(name),
         Request::Terminal { name } => terminal::begin(name),
         Request::WriteDisk { bytes } => load::write_disk(*bytes, inherited_file),
+        Request::WriteCached { bytes } => cache::write(*bytes, inherited_file),
         Request::ForkBomb { most } => load::fork_bomb(*most),
         Request::Processors => load::processors(),
         Request::Cgroups { group } => group::reach(group),
