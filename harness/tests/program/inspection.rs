@@ -46,6 +46,14 @@ fn doctor_speaks_text_and_json() {
     for requirement in backends.iter().flat_map(|one| one["requirements"].as_array().unwrap()) {
         assert_ne!(requirement["found"].is_null(), requirement["problem"].is_null(), "{requirement}");
     }
+    // A container has one of each kind the host has.
+    let container = backends.iter().find(|one| one["backend"] == "container").unwrap();
+    let all = container["requirements"].as_array().unwrap();
+    let found = all.iter().find(|one| one["what"] == "namespaces").unwrap()["found"].as_str().unwrap();
+    let found: Vec<&str> = found.split(", ").collect();
+    for kind in report["host"]["namespaces"].as_array().unwrap() {
+        assert!(found.contains(&kind.as_str().unwrap()), "{kind} is not in {found:?}");
+    }
 }
 
 #[test]

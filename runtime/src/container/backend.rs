@@ -82,15 +82,17 @@ impl Backend for WeakenedBackend {
     }
 }
 
-/// The kernel's namespaces that a container is made of.
+/// The kernel's namespaces that a container is made of. One of time is left out where there is none
+/// (before Linux 5.6), and said to be.
 pub(super) fn namespaces() -> Requirement {
-    let names = ["pid", "net", "uts", "mnt", "ipc", "user", "cgroup"];
+    let needed = ["pid", "net", "uts", "mnt", "ipc", "user", "cgroup"];
     let is_missing = |name: &&str| !Path::new("/proc/self/ns").join(name).exists();
-    let missing: Vec<_> = names.into_iter().filter(is_missing).collect();
+    let missing: Vec<_> = needed.into_iter().filter(is_missing).collect();
+    let time = if super::namespace::has_time() { "time" } else { "and none of time, which this kernel lacks" };
     Requirement {
         what: "namespaces".into(),
         state: if missing.is_empty() {
-            Ok(names.join(", "))
+            Ok(format!("{}, {time}", needed.join(", ")))
         } else {
             Err(format!("the kernel has no {} namespace", missing.join(", ")))
         },
