@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::event::epoll;
@@ -35,7 +36,8 @@ pub struct Watch {
     shared: Arc<Shared>,
     end: OwnedFd,
     realtime: Result<(), String>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// The stamper, and who reaps what it has seen end.
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 struct Shared {
@@ -59,6 +61,12 @@ enum What {
     Request(Request),
 }
 
+/// A process that has ended, and when that was seen.
+struct Ended {
+    entry: Entry,
+    at_ns: u64,
+}
+
 /// Whether a descriptor is still of interest.
 enum Next {
     Keep,
@@ -79,16 +87,19 @@ impl Watch {
         let end = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
         epoll::add(&epoll, &end, epoll::EventData::new_u64(END), epoll::EventFlags::IN)?;
         let shared = Arc::new(Shared { epoll, watched: Mutex::default() });
-        let (report, reported) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("stamper".into()).spawn({
+        let (report, reported) = channel();
+        let (reaper, ended) = channel();
+        let stamper = std::thread::Builder::new().name("stamper".into()).spawn({
             let shared = shared.clone();
             move || {
                 let _ = report.send(become_realtime());
-                shared.run();
+                shared.run(&reaper);
             }
         })?;
+        // It ends with the stamper. Until it was made, nobody can have been watched.
+        let reaper = std::thread::Builder::new().name("reaper".into()).spawn(|| reap(ended))?;
         let realtime = reported.recv().unwrap_or_else(|_| Err("the stamper thread ended".into()));
-        Ok(Watch { shared, end, realtime, thread: Some(thread) })
+        Ok(Watch { shared, end, realtime, threads: vec![stamper, reaper] })
     }
 
     /// Reads `source` until it ends and reports to `events`.
@@ -130,9 +141,20 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let _ = rustix::io::write(&self.end, &1u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+/// Reaps what has ended, and tells so with the time of the stamper. Not on the stamper's own thread:
+/// the kernel then takes the process out of /proc, and waits, busily, for whoever is just doing the same
+/// to one of its threads; with real-time priority and that one on the same processor, for a second
+/// (sched(7), "Limiting the CPU usage of real-time and deadline processes").
+fn reap(ended: Receiver<Ended>) {
+    for Ended { mut entry, at_ns } in ended {
+        // It has ended: a wait that was interrupted is all there is to repeat.
+        while matches!(entry.advance(at_ns, &mut []), Next::Keep) {}
     }
 }
 
@@ -150,7 +172,7 @@ impl Shared {
         self.watched.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn run(&self) {
+    fn run(&self, reaper: &Sender<Ended>) {
         let mut found = Vec::with_capacity(BATCH);
         let mut bytes = vec![0; source::READ_BYTES];
         loop {
@@ -170,6 +192,14 @@ impl Shared {
             tokens.sort_by_key(|token| watched.entries.get(token).is_some_and(Entry::is_exit));
             for token in tokens {
                 let Some(entry) = watched.entries.get_mut(&token) else { continue };
+                if entry.is_exit() {
+                    let _ = epoll::delete(&self.epoll, entry.what.descriptor());
+                    if let Some(entry) = watched.entries.remove(&token) {
+                        // The reaper lives as long as this thread.
+                        let _ = reaper.send(Ended { entry, at_ns });
+                    }
+                    continue;
+                }
                 let next = entry.advance(at_ns, &mut bytes);
                 let keep = match next {
                     Next::Keep => true,

@@ -30,7 +30,7 @@ pub enum Source {
     /// up waiting for it connects to it and hangs up.
     Listener(OwnedFd),
     /// A pidfd: readable when the process has ended (pidfd_open(2)). The process is reaped with
-    /// waitid(P_PIDFD) by the stamper, which sends [`crate::Event::Exited`].
+    /// waitid(P_PIDFD), and [`crate::Event::Exited`] sent with the time at which the stamper saw it.
     Exit(OwnedFd),
     /// Lines of the firmware's debug port: `marks` pairs a text with the phase that begins with it,
     /// in the order in which they come.
