@@ -35,7 +35,7 @@ pub fn generate(words: &[String]) -> i32 {
     let Some(plan) = device.find(PLAN_FILE_OF_QEMU).map(|file| device.content(file)) else { return 0 };
     let Some(channel) = Channel::at_port(PORT) else { return 1 };
     // Here and not in the unit, whose devices are restricted even for those with full privileges.
-    past::tell_initramfs(&channel);
+    past::tell_beginnings(&channel);
     let done = words
         .get(1)
         .ok_or_else(|| "systemd gives its generators no folder".to_owned())

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use guest::{Message, Stream};
@@ -16,6 +17,10 @@ use super::clock::now_ns;
 const READINGS: usize = 5;
 /// The kernel's word when it hands over to the initramfs (init/main.c).
 const INITRAMFS: &str = "Run /init as init process";
+/// systemd's first words there (src/core/main.c). In an initramfs that has one too, the last count.
+const FIRST_WORDS: [&str; 2] = ["systemd[1]: systemd ", " running in system mode"];
+/// Says that they were there: its own time stamp, which it tells later, is not needed.
+const FOUND: &str = "/run/bench/systemd-found";
 /// A line of our own in the kernel's log, by which its clock is compared with ours.
 const MARKER: &str = "bench: what time is it";
 /// PID 1's own socket, where nobody else has to be asked.
@@ -30,10 +35,22 @@ const MOST_BYTES: usize = 1 << 20;
 const STAMPS: [(&str, &str); 2] =
     [("systemd", "UserspaceTimestampMonotonic"), ("units", "UnitsLoadFinishTimestampMonotonic")];
 
-/// Says when the initramfs began, by the kernel's log.
-pub fn tell_initramfs(channel: &Channel) {
+/// Says when the initramfs and systemd began, by the kernel's log: systemd can be asked only when it
+/// has got so far, and one that never does would seem to be an initramfs that hangs.
+pub fn tell_beginnings(channel: &Channel) {
     tell_clock(channel);
-    note(channel, "initramfs", initramfs_ns());
+    match beginnings() {
+        Ok(Beginnings { initramfs, systemd }) => {
+            let missing = |what: &str| io::Error::other(format!("the kernel's log has no {what}"));
+            note(channel, "initramfs", initramfs.ok_or_else(|| missing("start of /init")));
+            if let Some(began_ns) = systemd
+                && std::fs::create_dir_all("/run/bench").and_then(|()| File::create(FOUND)).is_ok()
+            {
+                note(channel, "systemd", Ok(began_ns));
+            }
+        }
+        Err(error) => note(channel, "initramfs", Err(error)),
+    }
 }
 
 /// Says when the phases of systemd's start began, by its own time stamps.
@@ -41,7 +58,8 @@ pub fn tell_systemd(channel: &Channel) {
     tell_clock(channel);
     match Systemd::connect() {
         Ok(mut systemd) => {
-            for (phase, property) in STAMPS {
+            let is_told = |phase: &str| phase == "systemd" && Path::new(FOUND).exists();
+            for (phase, property) in STAMPS.into_iter().filter(|(phase, _)| !is_told(phase)) {
                 note(channel, phase, systemd.stamp_ns(property));
             }
         }
@@ -66,14 +84,20 @@ fn tell_clock(channel: &Channel) {
     }
 }
 
-/// When the kernel started the initramfs, from its log (Documentation/ABI/testing/dev-kmsg).
-fn initramfs_ns() -> io::Result<u64> {
+/// When both began, by our clock.
+struct Beginnings {
+    initramfs: Option<u64>,
+    systemd: Option<u64>,
+}
+
+/// From the kernel's log (Documentation/ABI/testing/dev-kmsg).
+fn beginnings() -> io::Result<Beginnings> {
     let mut log = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
     let before = now_ns();
     // Priority 7: debugging, on no console.
     log.write_all(format!("<7>{MARKER}\n").as_bytes())?;
     let ours = before + (now_ns() - before) / 2;
-    let (mut began, mut marked) = (None, None);
+    let (mut initramfs, mut systemd, mut marked) = (None, None, None);
     let mut record = [0; 8192];
     loop {
         let text = match log.read(&mut record) {
@@ -86,16 +110,17 @@ fn initramfs_ns() -> io::Result<u64> {
         let Some((head, line)) = text.split_once(';') else { continue };
         let stamp_ns = head.split(',').nth(2).and_then(|us| us.parse::<u64>().ok()).map(|us| us * 1000);
         if line.starts_with(INITRAMFS) {
-            began = began.or(stamp_ns);
+            initramfs = initramfs.or(stamp_ns);
+        } else if line.starts_with(FIRST_WORDS[0]) && line.contains(FIRST_WORDS[1]) {
+            systemd = stamp_ns;
         } else if line.starts_with(MARKER) {
             marked = stamp_ns;
         }
     }
-    let missing = |what| io::Error::other(format!("the kernel's log has no {what}"));
-    let (began, marked) =
-        (began.ok_or_else(|| missing("start of /init"))?, marked.ok_or_else(|| missing("mark"))?);
+    let marked = marked.ok_or_else(|| io::Error::other("the kernel's log has no mark"))?;
     // The log's clock is the processor's, ours is disciplined: both run at the same rate for a boot.
-    Ok(ours.saturating_sub(marked.saturating_sub(began)))
+    let by_our_clock = |began: u64| ours.saturating_sub(marked.saturating_sub(began));
+    Ok(Beginnings { initramfs: initramfs.map(by_our_clock), systemd: systemd.map(by_our_clock) })
 }
 
 /// PID 1 over the wire protocol of D-Bus (dbus.freedesktop.org, D-Bus Specification 0.43), of which
