@@ -88,7 +88,8 @@ pub(super) fn namespaces() -> Requirement {
     let needed = ["pid", "net", "uts", "mnt", "ipc", "user", "cgroup"];
     let is_missing = |name: &&str| !Path::new("/proc/self/ns").join(name).exists();
     let missing: Vec<_> = needed.into_iter().filter(is_missing).collect();
-    let time = if super::namespace::has_time() { "time" } else { "and none of time, which this kernel lacks" };
+    let time =
+        if super::namespace::has_time() { "time" } else { "and none of time, which this kernel lacks" };
     Requirement {
         what: "namespaces".into(),
         state: if missing.is_empty() {

@@ -173,9 +173,10 @@ pub(super) fn arguments(recipe: &Recipe<'_>) -> Vec<String> {
             }
             Way::Tap { file } => add(&["-netdev", &format!("tap,id=net,fd={},vhost=off", file_fd(*file))]),
         }
+        // A guest that is restored has another address than the one it was saved with, and announces none.
         let device = device.unwrap_or(match recipe.machine {
-            Machine::Microvm => "virtio-net-device",
-            Machine::Pc | Machine::Q35 => "virtio-net-pci,romfile=",
+            Machine::Microvm => "virtio-net-device,guest_announce=off",
+            Machine::Pc | Machine::Q35 => "virtio-net-pci,romfile=,guest_announce=off",
         });
         add(&["-device", &format!("{device},netdev=net,mac={mac}")]);
     }

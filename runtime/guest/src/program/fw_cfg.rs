@@ -70,6 +70,12 @@ impl FwCfg {
         (0..file.size.min(MAX_BYTES)).map(|_| self.read::<1>()[0]).collect()
     }
 
+    /// Reads a file that has no NUL, of whatever size: behind its end the device has nothing else.
+    pub fn text(&self, file: File) -> Vec<u8> {
+        self.select(file.key);
+        (0..MAX_BYTES).map_while(|_| Some(self.read::<1>()[0]).filter(|byte| *byte != 0)).collect()
+    }
+
     fn select(&self, key: u16) {
         // SAFETY: ioperm(2) granted this port; the instruction touches no memory.
         unsafe {

@@ -8,6 +8,7 @@ pub mod entry;
 mod fw_cfg;
 mod generator;
 mod http;
+mod interface;
 mod machine;
 mod past;
 mod probe;
@@ -93,14 +94,14 @@ fn carry_out(channel: &Arc<Channel>, plan: Plan) -> i32 {
 
 /// Parks, and in each copy takes its identity and tells again what a host waits for.
 fn go_on_as_copy(channel: &Arc<Channel>, workload: &Workload) -> i32 {
-    match (copy::become_one(channel), workload) {
-        (Err(error), _) => {
+    let port = (*workload == Workload::Http).then_some(http::MACHINE_PORT);
+    match copy::become_one(channel, port) {
+        Err(error) => {
             channel.send(&Message::Failed { error });
             return 1;
         }
-        (Ok(Identity { plan: Some(plan), .. }), _) => return carry_out(channel, plan),
-        (Ok(_), Workload::Http) => channel.send(&Message::Listening { port: http::MACHINE_PORT }),
-        (Ok(_), _) => {}
+        Ok(Identity { plan: Some(plan), .. }) => return carry_out(channel, plan),
+        Ok(_) => {}
     }
     wait::until_told_to_end()
 }

@@ -96,10 +96,9 @@ impl Listener {
     fn go_on_as_copy(&self) {
         let (channel, port) = (self.channel.clone(), self.port);
         std::thread::spawn(move || {
-            channel.send(&match copy::become_one(&channel) {
-                Ok(_) => Message::Listening { port },
-                Err(error) => Message::Failed { error },
-            });
+            if let Err(error) = copy::become_one(&channel, Some(port)) {
+                channel.send(&Message::Failed { error });
+            }
         });
     }
 }

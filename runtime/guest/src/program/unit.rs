@@ -6,6 +6,7 @@ use std::sync::Arc;
 use guest::{Message, Plan, Stream, Workload};
 
 use super::channel::Channel;
+use super::interface::Interface;
 use super::past;
 
 /// How the first argument begins where something is to be told on behalf of a unit.
@@ -16,7 +17,7 @@ pub fn run(channel: &Arc<Channel>, plan: Plan) -> i32 {
     past::tell_systemd(channel);
     // A service comes up without a network too, and nobody reaches it.
     if plan.address.is_some()
-        && let Err(error) = super::machine::first_interface()
+        && let Err(error) = Interface::first()
     {
         channel.send(&Message::Failed { error });
     }
