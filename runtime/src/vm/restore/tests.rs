@@ -40,9 +40,9 @@ fn copies_serve_and_share_no_identity() {
             "{:?}",
             copy.seen
         );
+        copy.until(|event| matches!(event, Event::Listening(80)));
         let identity = became(copy);
         assert_eq!(identity.hostname, format!("{}-s0-i{index}", trial.context.run_id));
-        copy.until(|event| matches!(event, Event::Listening(80)));
         let (sender, mut served) = unbounded_channel();
         let sink = EventSink::new(InstanceName { storm: 0, index: 0 }, sender);
         let address = copy.instance.service(80).expect("reachable");
@@ -111,8 +111,8 @@ fn a_q35_is_restored_and_serves() {
     for index in 0..2 {
         let mut copy = trial.launch(prepared.as_ref(), index, spec(Workload::Http)).expect("launched");
         copy.until(|event| *event == Event::Ready);
-        assert_eq!(became(&mut copy).hostname, format!("{}-s0-i{index}", trial.context.run_id));
         copy.until(|event| matches!(event, Event::Listening(80)));
+        assert_eq!(became(&mut copy).hostname, format!("{}-s0-i{index}", trial.context.run_id));
         let answer = http(std::net::TcpStream::connect_timeout(
             &copy.instance.service(80).expect("reachable"),
             PATIENCE,
