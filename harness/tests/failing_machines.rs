@@ -179,7 +179,7 @@ fn a_qemu_killed_in_mid_boot_is_a_failure_of_its_own_and_of_no_other() {
         std::thread::sleep(Duration::from_millis(5));
     };
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), nix::sys::signal::Signal::SIGKILL).unwrap();
-    assert_eq!(bench.wait().unwrap().code(), Some(0));
+    assert_eq!(bench.wait().unwrap().code(), Some(1), "none was ready");
     let mut rows = read(&folder.path().join("out/attempts.csv"));
     rows.sort_by(|one, other| one["outcome"].cmp(&other["outcome"]));
     let outcomes: Vec<&str> = rows.iter().map(|row| row["outcome"].as_str()).collect();
