@@ -120,3 +120,41 @@ fn no_more_descriptors() {
     let Some((_, rows)) = storm("files", script, &[], &arguments) else { return };
     rows.assert_cut(60, &["Too many open files"]);
 }
+
+/// Where the results have no more room the run ends and says so, and what was measured can be read.
+#[test]
+fn no_more_room_for_results() {
+    let script = r#"
+size=$1; shift
+mkdir small && mount -t tmpfs -o "size=$size" none small || exit 99
+"$@"; code=$?
+cp -r small/out out && "$0" clean >clean.out || exit 98
+exit $code"#;
+    // From too little for one storm to enough for some.
+    let mut kept = Vec::new();
+    for size in ["24k", "52k", "96k"] {
+        let groups = Groups::new(&format!("room-{size}"));
+        if !groups.can_be_had() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let bench = env!("CARGO_BIN_EXE_bench");
+        let run = ["run", "boot-storm", "--on", "container", "--warmup", "0", "--out", "small/out"];
+        let words = [&[bench, size, bench], &run[..], &["--storms", "9", "--instances", INSTANCES]].concat();
+        let output = groups.command(script, &words).current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{size}: {said}");
+        assert!(said.contains("No space left on device") && said.contains("are kept"), "{size}: {said}");
+        let cleaned = std::fs::read_to_string(folder.path().join("clean.out")).unwrap();
+        assert_eq!(cleaned, "nothing to clean\n", "{size}: {said}");
+        // A row may be cut; the others are whole, and a report is made of them.
+        let report = std::process::Command::new(bench);
+        let report = { report }.args(["report", "out"]).current_dir(folder.path()).output().unwrap();
+        assert!(report.status.success(), "{size}: {report:?}");
+        let text = std::fs::read_to_string(folder.path().join("out/attempts.csv")).unwrap();
+        let columns = text.lines().next().map_or(0, |line| line.split(',').count());
+        let whole = text.lines().skip(1).filter(|line| line.split(',').count() == columns);
+        kept.push(whole.filter(|line| line.contains(",ready,")).count());
+    }
+    assert!(kept.is_sorted() && kept[2] > 0, "{kept:?}");
+}

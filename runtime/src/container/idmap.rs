@@ -93,15 +93,19 @@ struct Held {
 
 impl Held {
     fn new() -> Result<Held, Error> {
-        let mut pidfd = -1;
+        let (mut pidfd, own) = (-1, std::process::id() as usize);
         let flags = libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
-        // SAFETY: without CLONE_VM a fork; the child makes two system calls only.
+        // SAFETY: without CLONE_VM a fork; the child makes system calls only.
         let pid = match unsafe { raw!(SYS_clone, flags, 0, &raw mut pidfd, 0, 0) } {
             // SAFETY: the child; ended below, or by the parent's death.
             Ok(0) => unsafe {
                 let _ = raw!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-                loop {
+                // A parent that has died before sends nothing any more; this process is another's then.
+                while raw!(SYS_getppid) == Ok(own) {
                     let _ = raw!(SYS_ppoll, 0, 0, 0, 0, 0);
+                }
+                loop {
+                    let _ = raw!(SYS_exit_group, 0);
                 }
             },
             Ok(pid) => pid as i32,

@@ -35,6 +35,7 @@ pub(super) fn set_up() {
     }
     ONCE.get_or_init(|| {
         let flags = rustix::mount::MountFlags::empty();
+        leave_initramfs();
         rustix::mount::mount("cgroup2", CGROUP, "cgroup2", flags, None).expect("cgroup2 mounted");
         if let Ok(module) = std::fs::File::open(RAM_DISK_MODULE) {
             let parameters = c"rd_nr=1 rd_size=16384".as_ptr();
@@ -43,6 +44,19 @@ pub(super) fn set_up() {
             assert_eq!(loaded, 0, "brd: {}", std::io::Error::last_os_error());
         }
     });
+}
+
+/// Makes the root a mount like any other: pivot_root(2) cannot leave the first one, and whoever stands below
+/// his mount namespace's root can make no user namespace (unshare(2)).
+fn leave_initramfs() {
+    use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change, mount_move};
+    let (copy, private) = ("/copy", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
+    std::fs::create_dir(copy).expect("made");
+    mount_change("/", private).expect("private");
+    mount_bind_recursive("/", copy).expect("bound");
+    rustix::process::chdir(copy).expect("entered");
+    mount_move(".", "/").expect("moved");
+    rustix::process::chroot(".").expect("entered as root");
 }
 
 /// A large file or device that can be read past the page cache, and its block device.

@@ -1,6 +1,13 @@
 //! An ordinary user, with and without a part of the tree.
 
+use tokio::sync::mpsc::unbounded_channel;
+
 use super::*;
+use crate::container::RootlessBackend;
+use crate::image::Image;
+use crate::patience::next;
+use crate::watch::Watch;
+use crate::{Backend, Event, EventSink, Exit, InstanceName, LaunchSpec, RunContext};
 
 /// Set where this program runs as an ordinary user in a delegated group.
 pub(super) const AS_USER: &str = "BENCH_TEST_AS_USER";
@@ -66,4 +73,41 @@ fn as_a_user() {
     cgroup.end().expect("ended");
     // A second look finds the same, from where this process is now.
     assert!(Delegation::find(Path::new("/")).and_then(Delegation::claim).is_ok());
+    rootless_containers_keep_to_their_limit();
+}
+
+/// The backend as a whole: what a container without root may have is held by a group of the user's own.
+fn rootless_containers_keep_to_their_limit() {
+    let context = RunContext {
+        run_id: "rootless".into(),
+        state_dir: std::env::temp_dir(),
+        cache_dir: std::env::temp_dir(),
+        watch: std::sync::Arc::new(Watch::start().expect("watch")),
+        network: std::sync::Arc::default(),
+    };
+    let prepared = RootlessBackend.prepare(&context, &Image::builtin()).expect("prepared");
+    let config = prepared.config();
+    assert_eq!(config["cgroup"], "v2", "{config}");
+    let limits = Limits { pids: Some(8), memory_bytes: Some(24 << 20), ..Limits::default() };
+    assert_eq!(prepared.cannot_hold(&limits), None);
+    // Within the limit, and beyond it.
+    for (index, bytes) in [(0, 8 << 20), (1, 64 << 20)] {
+        let name = InstanceName { storm: 0, index };
+        let (sender, mut events) = unbounded_channel();
+        let plan = Plan::new(Workload::Memory { bytes });
+        let spec = LaunchSpec { name: name.clone(), plan, limits: limits.clone() };
+        let mut instance = prepared.launch(&spec, EventSink::new(name, sender)).expect("launched");
+        let became = loop {
+            match next(&mut events).expect("an event").event {
+                Event::Exited(exit) => break Some(exit),
+                Event::Done(_) => break None,
+                Event::Failed(error) => panic!("{error}"),
+                _ => {}
+            }
+        };
+        let killed = instance.statistics().expect("readable").memory.expect("counted").oom_kills;
+        let expected = if index == 0 { (None, 0) } else { (Some(Exit::Signal(libc::SIGKILL)), 1) };
+        assert_eq!((became, killed), expected, "{bytes} bytes");
+        instance.stop().expect("stopped");
+    }
 }

@@ -1,19 +1,32 @@
-//! `bench clean` after a run that was killed.
-//!
-//! Cleaning concerns all runs of a host, so the test has a host of its own. It is a program apart
-//! because its load would disturb the timing of other tests.
-
-mod own_host;
+//! One run in a host of its own that is killed, and what is looked at afterwards.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use own_host::Groups;
+use crate::own_host::Groups;
+
+/// What is kept of a host that a run may add to: mounts and network interfaces.
+const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; cut -d : -f 1 /proc/self/net/dev; } | sort"#;
+
+/// Runs in an own host what each round needs: `$1` says what is started, the rest by what.
+const ROUND: &str = r#"
+look() { LOOK; }
+arguments="$1"; shift
+look >before
+"$@" "$0" run boot-storm $arguments --warmup 0 --out out >run.out 2>&1 &
+echo $! >pid
+wait $!
+"$0" clean >clean.out 2>clean.err
+echo $? >code
+ls -A /run/bench >after 2>/dev/null
+"$0" clean >again.out
+look >behind
+"#;
 
 /// Processes below `ancestor`, by process and the time it started.
-fn descendants(ancestor: u32) -> BTreeMap<u32, String> {
+pub fn descendants(ancestor: u32) -> BTreeMap<u32, String> {
     let mut parents = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -44,83 +57,21 @@ fn stat(pid: u32) -> Option<(u32, String)> {
     Some((fields[1].parse().ok()?, fields[19].to_owned()))
 }
 
-/// How many times a run is killed, and so many more where BENCH_TEST_KILLS says.
-const KILLS: u32 = 4;
-
-/// What is kept of a host that a run may add to: mounts and network interfaces.
-const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; cut -d : -f 1 /proc/self/net/dev; } | sort"#;
-
-/// Runs in an own host what each round needs: `$1` says what is started, the rest by what.
-const ROUND: &str = r#"
-look() { LOOK; }
-arguments="$1"; shift
-look >before
-"$@" "$0" run boot-storm $arguments --warmup 0 --out out >run.out 2>&1 &
-echo $! >pid
-wait $!
-"$0" clean >clean.out 2>clean.err
-echo $? >code
-ls -A /run/bench >after 2>/dev/null
-"$0" clean >again.out
-look >behind
-"#;
-
-#[test]
-fn runs_killed_at_random_moments_leave_nothing_after_clean() {
-    let groups = Groups::new("clean");
-    if !groups.can_be_had() {
-        return;
-    }
-    let kills = std::env::var("BENCH_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
-    // As moments: spread over preparation and the first storms, no two alike.
-    let moments =
-        (0..kills).map(|round| 150 + (u64::from(round) * 1337 + u64::from(std::process::id())) % 6000);
-    let mut backends = "process,container".to_owned();
-    for family in ["vm", "oci"] {
-        let dry = Command::new(env!("CARGO_BIN_EXE_bench"))
-            .args(["run", "boot-storm", "--on", family, "--dry-run"])
-            .output()
-            .unwrap();
-        if dry.status.success() {
-            backends += &format!(",{family}");
-        } else {
-            eprintln!("without {family}: {}", String::from_utf8_lossy(&dry.stderr));
-        }
-    }
-    let network = |delay_ms: &u64| if delay_ms.is_multiple_of(2) { "bridge" } else { "loopback" };
-    let cut_storms =
-        moments.filter(|delay_ms| one_round(&groups, &backends, network(delay_ms), *delay_ms)).count();
-    eprintln!("{kills} runs killed, {cut_storms} of them with instances alive");
-    assert!(cut_storms > 0, "no run was killed in the middle of a storm");
-}
-
-/// Kills a run after `delay_ms`; whether something it had started was alive then.
-fn one_round(groups: &Groups, backends: &str, network: &str, delay_ms: u64) -> bool {
-    let arguments =
-        format!("--on {backends} --network {network} --storms 50 --instances 30 --arrival rate=20/s");
-    let round = Round::begin(groups, &[&arguments]);
-    std::thread::sleep(Duration::from_millis(delay_ms));
-    let started = descendants(round.pid);
-    kill(round.pid);
-    round.assert_cleaned(groups, &started, &format!("killed after {delay_ms} ms ({network})"));
-    !started.is_empty()
-}
-
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
 /// A run in a host of its own, and what is looked at there.
-struct Round {
+pub struct Round {
     folder: tempfile::TempDir,
     shell: std::process::Child,
-    pid: u32,
+    pub pid: u32,
 }
 
 impl Round {
     /// `words` are the arguments of the run, in one, and by what it is run.
-    fn begin(groups: &Groups, words: &[&str]) -> Round {
+    pub fn begin(groups: &Groups, words: &[&str]) -> Round {
         let folder = tempfile::tempdir().unwrap();
         // A shell that stays in the namespace: what is killed and what cleans share its /run.
         let script = ROUND.replace("LOOK", LOOK);
@@ -142,7 +93,7 @@ impl Round {
     }
 
     /// Waits until it has been cleaned, and looks.
-    fn assert_cleaned(mut self, groups: &Groups, started: &BTreeMap<u32, String>, when: &str) {
+    pub fn assert_cleaned(mut self, groups: &Groups, started: &BTreeMap<u32, String>, when: &str) {
         self.shell.wait().unwrap();
         let read = |name: &str| self.read(name);
         let told = format!("{when}: {}{}", read("run.out"), read("clean.err"));
