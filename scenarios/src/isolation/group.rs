@@ -173,7 +173,7 @@ impl CanaryGroup {
     /// # Errors
     /// Where none can be made.
     pub fn plant(nonce: &Nonce) -> Result<Box<dyn OnHost>, Absent> {
-        let name = format!("bench/{}", nonce.word());
+        let name = nonce.group();
         let hierarchies = Hierarchies::of_host().map_err(|error| Absent(error.to_string()))?;
         let made: Vec<_> = hierarchies.roots().into_iter().map(|root| root.join(&name)).collect();
         let folders: Vec<_> = made.into_iter().filter(|one| fs::create_dir_all(one).is_ok()).collect();
@@ -212,7 +212,7 @@ impl OnHost for CanaryGroup {
 impl Drop for CanaryGroup {
     fn drop(&mut self) {
         for folder in &self.folders {
-            // The folder of all runs stays, as it does behind every run.
+            // The run's own group is ended with the run.
             let _ = fs::remove_dir(folder);
         }
     }

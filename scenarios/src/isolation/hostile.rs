@@ -15,6 +15,7 @@ use runtime::{Backend, RunContext};
 use super::check::{Check, Company, Finding, Scene};
 use super::kind::Kind;
 use super::list;
+use super::nonce::Plots;
 use super::run::{Field, Outcomes, Subject, jobs};
 use crate::Stop;
 use crate::testing::clear;
@@ -79,7 +80,7 @@ fn outcomes(backend: &dyn Backend, checks: &[&'static Check]) -> Outcomes {
         subjects: &subjects,
         checks,
         timeout: Duration::from_secs(60),
-        files: folder.path(),
+        plots: &Plots { folder: folder.path().into(), group: format!("bench/{}", context.run_id) },
         stop: &Stop::new(),
         rounds: AtomicU32::new(0),
         origin: None,

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::check::{Check, Expect, Finding, HostileImage, MadeOf, Seen, Watched};
 use super::judge;
 use super::layers;
-use super::nonce::Nonce;
+use super::nonce::{Nonce, Plots};
 use super::round::{Outcome, Place};
 use super::start::{Started, start};
 
@@ -33,7 +33,7 @@ pub(super) fn attempt(
     if let Expect::Pointless(why) = (check.expect)(place.kind) {
         return Outcome { finding: Finding::Absent(why.into()), ..Outcome::failed(why) };
     }
-    let ground = match Ground::lay(image, place.files) {
+    let ground = match Ground::lay(image, place.plots) {
         Ok(ground) => ground,
         Err(error) => return Outcome::failed(&format!("the image cannot be made: {error}")),
     };
@@ -123,8 +123,8 @@ fn told(answer: Option<&Observation>) -> String {
 }
 
 /// The control: what a setup makes that does not look where links lead.
-pub(super) fn carelessly(image: &HostileImage, files: &Path) -> Finding {
-    let ground = match Ground::lay(image, files) {
+pub(super) fn carelessly(image: &HostileImage, plots: &Plots) -> Finding {
+    let ground = match Ground::lay(image, plots) {
         Ok(ground) => ground,
         Err(error) => return Finding::Broken(format!("the image cannot be made: {error}")),
     };
@@ -204,8 +204,8 @@ struct Ground {
 }
 
 impl Ground {
-    fn lay(image: &HostileImage, files: &Path) -> std::io::Result<Ground> {
-        let folder = Nonce::new(files).path();
+    fn lay(image: &HostileImage, plots: &Plots) -> std::io::Result<Ground> {
+        let folder = Nonce::new(plots).path();
         let (root, canary) = (folder.join("root"), folder.join("canary"));
         let mut ground = Ground {
             made_of: image.made_of,
@@ -333,10 +333,11 @@ mod tests {
             list::all().into_iter().filter_map(|check| Some((check.id, check.image?))).collect();
         assert!(images.len() >= 5);
         let folder = tempfile::tempdir().expect("folder");
+        let plots = Plots { folder: folder.path().into(), group: "bench/none".into() };
         for (id, image) in images {
-            let found = carelessly(&image, folder.path());
+            let found = carelessly(&image, &plots);
             assert!(matches!(found, Finding::Open(_)), "{id}: {found:?}");
-            let ground = Ground::lay(&image, folder.path()).expect("laid");
+            let ground = Ground::lay(&image, &plots).expect("laid");
             assert!(matches!(ground.found(""), Finding::Apart(_)), "{id}");
         }
     }

@@ -17,6 +17,7 @@ use runtime::{Backend, RunContext};
 use super::check::{Check, Finding, Twin};
 use super::kind::Kind;
 use super::list;
+use super::nonce::Plots;
 use super::run::{Field, Subject, jobs};
 use crate::Stop;
 use crate::inside::{Carried, Guest, Version};
@@ -101,7 +102,7 @@ fn inside() {
             subjects: &subjects,
             checks: &all,
             timeout: Duration::from_secs(60),
-            files: "/tmp".as_ref(),
+            plots: &Plots { folder: "/tmp".into(), group: "bench/nested".into() },
             stop: &Stop::new(),
             rounds: AtomicU32::new(0),
             origin: None,

@@ -1,6 +1,6 @@
 //! What makes a plant of this round unlike any other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -10,18 +10,32 @@ use rand::{Rng, SeedableRng};
 #[derive(Clone, Debug)]
 pub struct Nonce {
     number: u64,
-    folder: Arc<Path>,
+    plots: Arc<Plots>,
+}
+
+/// Where on the host plants stand, so that `bench clean` finds what a killed run has left.
+#[derive(Clone, Debug)]
+pub struct Plots {
+    /// A folder where every user may enter.
+    pub folder: PathBuf,
+    /// The run's cgroup, below the root of each hierarchy.
+    pub group: String,
 }
 
 impl Nonce {
-    /// A new one, from the system's entropy; files of it lie in `folder`.
-    pub fn new(folder: &Path) -> Nonce {
-        Nonce { number: StdRng::from_os_rng().random(), folder: folder.into() }
+    /// A new one, from the system's entropy.
+    pub fn new(plots: &Plots) -> Nonce {
+        Nonce { number: StdRng::from_os_rng().random(), plots: Arc::new(plots.clone()) }
     }
 
     /// A file of the host, where every user may enter, called by [`Nonce::word`].
     pub fn path(&self) -> PathBuf {
-        self.folder.join(self.word())
+        self.plots.folder.join(self.word())
+    }
+
+    /// A cgroup of the host, below the root of each hierarchy, called by it too.
+    pub fn group(&self) -> String {
+        format!("{}/{}", self.plots.group, self.word())
     }
 
     /// Twelve characters of `a-z0-9` that begin with a letter: fits a process, an interface, a host.

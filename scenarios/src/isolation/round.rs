@@ -1,6 +1,5 @@
 //! One round: the checks that share instances of one backend, from plant to judgement.
 
-use std::path::Path;
 use std::time::Duration;
 
 use guest::probe::{Observation, Request};
@@ -8,7 +7,7 @@ use runtime::{InstanceName, Limits, Prepared};
 
 use super::check::{Absent, Check, Expect, Finding, Missing, OnHost, Role, Scene};
 use super::kind::Kind;
-use super::nonce::Nonce;
+use super::nonce::{Nonce, Plots};
 use super::start::{NotStarted, Started, start};
 use crate::Stop;
 
@@ -19,8 +18,7 @@ pub(super) struct Place<'a> {
     /// Number of the round within the run.
     pub(super) number: u32,
     pub(super) timeout: Duration,
-    /// Folder of the host for files that are planted.
-    pub(super) files: &'a Path,
+    pub(super) plots: &'a Plots,
     pub(super) stop: &'a Stop,
 }
 
@@ -114,7 +112,7 @@ pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
 }
 
 fn begin<'a>(check: &'a Check, place: &Place<'_>) -> Trial<'a> {
-    let nonce = Nonce::new(place.files);
+    let nonce = Nonce::new(place.plots);
     let absent =
         |why: &str| Some(Outcome { finding: Finding::Absent(why.to_owned()), ..Outcome::failed(why) });
     let (on_host, over) = match ((check.expect)(place.kind), check.on_host) {

@@ -1,7 +1,6 @@
 //! All checks on all backends: rounds on two threads, each in a world of its own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::inside;
 use super::kind::Kind;
 use super::list::twin_name;
 use super::mutate;
+use super::nonce::Plots;
 use super::plan::Plan;
 use super::round::{Outcome, Place, round};
 use super::world;
@@ -109,11 +109,12 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
     }
     let files = OutsideFolder::make(&context.state_dir, &context.run_id)
         .map_err(Error::system("make a folder for what checks plant"))?;
+    let plots = Plots { folder: files.path().into(), group: format!("bench/{}", context.run_id) };
     let field = Field {
         subjects: &subjects,
         checks: &checks,
         timeout: Duration::from_secs_f64(plan.launch.timeout_s),
-        files: files.path(),
+        plots: &plots,
         stop,
         rounds: AtomicU32::new(0),
         origin: Some((&backends, context)),
@@ -127,7 +128,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
         let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
         for (at, check) in checks.iter().enumerate() {
             let Some(outcome) = outcomes.get(&(subject, at)) else { continue };
-            let control = control_of(check, at, &twins, &outcomes, files.path());
+            let control = control_of(check, at, &twins, &outcomes, &plots);
             let row = control::row(check, name, outcome, &control);
             *counts.entry(row.verdict.word()).or_default() += 1;
             rows.check(&row)?;
@@ -171,10 +172,10 @@ fn control_of(
     at: usize,
     twins: &[(Twin, Result<usize, String>)],
     outcomes: &Outcomes,
-    files: &Path,
+    plots: &Plots,
 ) -> Control {
     if let Some(image) = &check.image {
-        return Control::Tried(image::carelessly(image, files));
+        return Control::Tried(image::carelessly(image, plots));
     }
     match twins.iter().find(|(twin, _)| *twin == check.twin).map(|(_, subject)| subject) {
         None => Control::Not("controls are off".into()),
@@ -207,8 +208,7 @@ pub(super) struct Field<'a> {
     pub(super) subjects: &'a [Subject],
     pub(super) checks: &'a [&'static Check],
     pub(super) timeout: Duration,
-    /// See [`Place::files`].
-    pub(super) files: &'a Path,
+    pub(super) plots: &'a Plots,
     pub(super) stop: &'a Stop,
     pub(super) rounds: AtomicU32,
     /// What prepares a subject once more, with the image a check brings.
@@ -294,7 +294,7 @@ impl Field<'_> {
             kind: *kind,
             number: self.rounds.fetch_add(1, Ordering::Relaxed),
             timeout: self.timeout,
-            files: self.files,
+            plots: self.plots,
             stop: self.stop,
         };
         let asked: Vec<&Check> = checks.iter().map(|at| self.checks[*at]).collect();
