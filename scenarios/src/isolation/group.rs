@@ -175,7 +175,13 @@ impl CanaryGroup {
     pub fn plant(nonce: &Nonce) -> Result<Box<dyn OnHost>, Absent> {
         let name = nonce.group();
         let hierarchies = Hierarchies::of_host().map_err(|error| Absent(error.to_string()))?;
-        let made: Vec<_> = hierarchies.roots().into_iter().map(|root| root.join(&name)).collect();
+        // Below the run's own group, which this may be the first to make: in v1's cpuset one without processors
+        // would be left to all its instances (cpuset(7)).
+        let wants_processors = |root: &&std::path::Path| {
+            root.join("cpuset.cpus").exists() && !root.join("cgroup.controllers").exists()
+        };
+        let roots = hierarchies.roots().into_iter().filter(|root| !wants_processors(root));
+        let made: Vec<_> = roots.map(|root| root.join(&name)).collect();
         let folders: Vec<_> = made.into_iter().filter(|one| fs::create_dir_all(one).is_ok()).collect();
         match folders.is_empty() {
             true => Err(Absent("no cgroup can be made on this host".into())),

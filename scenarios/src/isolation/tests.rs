@@ -173,6 +173,21 @@ fn the_container_is_apart_and_its_controls_leak() {
     }
 }
 
+/// Groups that are planted lie below the run's own, and come before it.
+#[test]
+fn groups_that_are_planted_leave_room_for_instances() {
+    if !is_root() {
+        return;
+    }
+    let mut plan = plan(&["container"], &["cg-cpuset", "cg-move-out"]);
+    plan.controls = "off".into();
+    let rows = rows(plan, vec![Box::new(ContainerBackend)]);
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert!(matches!(row.verdict, CheckVerdict::Pass | CheckVerdict::NotApplicable), "{row:?}");
+    }
+}
+
 /// A part of `bench run isolation --mutate all`, whose whole table is in MUTATIONS.md.
 #[test]
 fn a_namespace_that_is_missing_is_noticed() {
