@@ -1,6 +1,6 @@
 //! The root of a container: made, entered, and the old one left.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::path::Path;
 
 use super::mount::{self, Bind, FileSystem};
@@ -13,7 +13,11 @@ use super::syscall::{Answer, Errno, raw};
 use crate::Error;
 
 /// Mount points of a root that has no files of its own.
-const FOLDERS: [&std::ffi::CStr; 4] = [c"dev", c"proc", c"sys", c"tmp"];
+const FOLDERS: [&CStr; 4] = [c"dev", c"proc", c"sys", c"tmp"];
+/// What all is mounted on until the old root is left: a folder that /proc always has (proc_root_init in the
+/// kernel's fs/proc/root.c). With the old root goes what is below it; what would be stacked *on* the old root
+/// would be taken away in its place, by the one unmounting that is meant for it, and `..` would lead there.
+const ASIDE: &CStr = c"/proc/driver";
 /// Descriptors that the lower folders are held at, so that one option can name them all.
 const LOWER_FIRST: usize = 900;
 /// Most lower folders: overlayfs itself stops at 500.
@@ -97,7 +101,7 @@ impl Root {
         }
     }
 
-    /// Makes it and gives its descriptor. It is stacked on the old root, which absolute paths still name.
+    /// Makes it and gives its descriptor. Absolute paths still name the old root.
     ///
     /// # Safety
     /// In the child; `folder` is what [`Root::open`] gave for `trees`.
@@ -106,10 +110,9 @@ impl Root {
         // SAFETY: strings live through the calls; descriptors are this child's.
         unsafe {
             let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-            let old = raw!(SYS_openat, libc::AT_FDCWD, c"/".as_ptr(), flags)?;
-            let mut top = old;
+            let mut top = raw!(SYS_openat, libc::AT_FDCWD, ASIDE.as_ptr(), flags)?;
             let root = match &self.source {
-                Source::Host => return Ok(old),
+                Source::Host => return raw!(SYS_openat, libc::AT_FDCWD, c"/".as_ptr(), flags),
                 Source::Folder(_) => folder.ok_or(Errno(libc::EBADF))?,
                 Source::Empty(memory) => {
                     let root = memory.make()?;
@@ -140,7 +143,7 @@ impl Root {
                 let upper = raw!(SYS_openat, libc::AT_FDCWD, c".".as_ptr(), flags)?;
                 mount::attach(root, upper)?;
             } else {
-                mount::attach(root, below(top, self.leave)?)?;
+                mount::attach(root, top)?;
             }
             raw!(SYS_fchdir, root)?;
             Ok(root)
@@ -162,7 +165,7 @@ impl Root {
                 raw!(SYS_fchdir, root)?;
                 match self.leave {
                     Leave::Pivot => {
-                        // The old root is stacked below the new one and taken away (pivot_root(2),
+                        // The old root is stacked on the new one and taken away (pivot_root(2),
                         // "pivot_root(".", ".")").
                         raw!(SYS_pivot_root, c".".as_ptr(), c".".as_ptr())?;
                         raw!(SYS_umount2, c".".as_ptr(), libc::MNT_DETACH)?;
@@ -179,22 +182,6 @@ impl Root {
             }
         }
         Ok(())
-    }
-}
-
-/// What the new root is mounted on: the old one, which pivot_root(2) takes away from below it. chroot(2) is
-/// given a folder of it, as the programs that use it do: `..` from a mount on the old root ends on top of it
-/// again (path_resolution(7)).
-///
-/// # Safety
-/// In the child; `old` is a descriptor of its old root.
-unsafe fn below(old: usize, leave: Leave) -> Answer {
-    match leave {
-        Leave::Pivot => Ok(old),
-        // SAFETY: a constant string; the descriptor is this child's.
-        Leave::Chroot => unsafe {
-            raw!(SYS_openat, old, c"mnt".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
-        },
     }
 }
 

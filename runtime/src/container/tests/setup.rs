@@ -22,9 +22,14 @@ pub(super) fn shell(root: &Path, script: &str) -> Setup {
 
 /// Starts it and gives all it wrote.
 pub(super) fn output(setup: &Setup) -> Result<String, Error> {
+    output_over(setup, &[])
+}
+
+/// The same with these mounts in place of lower folders.
+fn output_over(setup: &Setup, trees: &[std::os::fd::BorrowedFd<'_>]) -> Result<String, Error> {
     let (mut read, write) = std::io::pipe().expect("pipe");
     let null = std::fs::File::open("/dev/null").expect("null");
-    let started = start(setup, &[null.as_fd(), write.as_fd(), write.as_fd()])?;
+    let started = start_over(setup, &[null.as_fd(), write.as_fd(), write.as_fd()], trees)?;
     drop(write);
     let mut text = String::new();
     read.read_to_string(&mut text).expect("read");
@@ -34,11 +39,19 @@ pub(super) fn output(setup: &Setup) -> Result<String, Error> {
 }
 
 fn start(setup: &Setup, fds: &[std::os::fd::BorrowedFd<'_>]) -> Result<Started, Error> {
+    start_over(setup, fds, &[])
+}
+
+fn start_over(
+    setup: &Setup,
+    fds: &[std::os::fd::BorrowedFd<'_>],
+    trees: &[std::os::fd::BorrowedFd<'_>],
+) -> Result<Started, Error> {
     Compiled::new(setup)?.start(&Launch {
         program: None,
         args: None,
         fds,
-        trees: &[],
+        trees,
         hostname: None,
         entrance: None,
         gate: None,
@@ -182,6 +195,51 @@ fn lower_folders_are_stacked_and_stay_as_they_are() {
     assert_eq!(std::fs::read_to_string(top.path().join("which")).expect("read"), "top");
     drop((top, root));
     assert_eq!(std::fs::read_dir(state.path()).expect("listed").count(), 0);
+}
+
+/// What was stacked on the old root beside the new one stayed once, and the old root with it.
+#[test]
+fn nothing_is_above_the_root_whatever_it_is_made_of() {
+    let Some(root) = tools() else { return };
+    let second = tempfile::tempdir().expect("folder");
+    let [upper, work] = [0, 1].map(|_| tempfile::tempdir().expect("folder"));
+    for folder in [&root, &second, &upper, &work] {
+        // Their owner is nobody inside.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), mode).expect("open to all");
+    }
+    let lower = || vec![root.path().to_path_buf(), second.path().to_path_buf()];
+    let in_memory = Upper::Memory { size_bytes: 1 << 20 };
+    let on_disk = Upper::Folders { upper: upper.path().into(), work: work.path().into() };
+    let tree = |folder: &tempfile::TempDir| {
+        let flags = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE;
+        rustix::mount::open_tree(rustix::fs::CWD, folder.path(), flags).expect("tree")
+    };
+    // Of the host, at its top, and in no image.
+    let marker = tempfile::Builder::new().prefix("bench-above").tempfile_in("/").expect("marker");
+    let name = marker.path().file_name().expect("name").to_string_lossy().into_owned();
+    let script = format!(
+        "cd /bin; for above in /.. .. ../.. /proc/..; do [ ! -e $above/{name} ] || echo $above leads out; done; \
+         grep -c ' / / ' /proc/self/mountinfo; [ /.. -ef / ] && echo the same"
+    );
+    for source in [
+        RootSource::Folder(root.path().into()),
+        RootSource::Overlay { lower: vec![root.path().into()], upper: in_memory.clone() },
+        RootSource::Overlay { lower: lower(), upper: in_memory.clone() },
+        RootSource::Overlay { lower: lower(), upper: on_disk },
+    ] {
+        let mut setup = shell(root.path(), &script);
+        setup.root.source = source.clone();
+        let text = output(&setup).unwrap_or_else(|error| panic!("{source:?}: {error}"));
+        // A folder is mounted with its path on its file system.
+        let roots = if matches!(source, RootSource::Folder(_)) { "0" } else { "1" };
+        assert_eq!(text, format!("{roots}\nthe same\n"), "{source:?}");
+    }
+    let (first, last) = (tree(&root), tree(&second));
+    let mut setup = shell(root.path(), &script);
+    setup.root.source = RootSource::Overlay { lower: lower(), upper: in_memory };
+    let text = output_over(&setup, &[first.as_fd(), last.as_fd()]).expect("started");
+    assert_eq!(text, "1\nthe same\n");
 }
 
 #[test]
