@@ -15,6 +15,7 @@
 //! An instance without anything to do is not started. A check that looks from the host has no `look`:
 //! its judge looks, with [`Scene::planter`] as the way to the instance.
 //!
+//! Instances are of an image with files ([`files`]) where no other is asked for: containers as they are used.
 //! A check of what an image's own files can do to who starts it ([`image`]) brings them, and its instance is
 //! started, or refused, apart from all rounds.
 //!
@@ -46,6 +47,7 @@
 mod check;
 mod checks;
 mod control;
+mod files;
 mod group;
 #[cfg(test)]
 mod hostile;

@@ -12,6 +12,7 @@ use runtime::{Backend, Prepared, RunContext};
 
 use super::check::{Check, Company, Finding, Twin};
 use super::control::{self, Control};
+use super::files;
 use super::image;
 use super::inside;
 use super::kind::Kind;
@@ -54,8 +55,19 @@ pub(super) type Outcomes = BTreeMap<(usize, usize), Outcome>;
 /// # Errors
 /// Where no backend works or a row cannot be written. A check that goes wrong is a row.
 pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
-    let Stage { backends, context, image: files, rows, run, stop, progress } = stage;
+    let Stage { backends, context, image, rows, run, stop, progress } = stage;
     let checks = plan.checks();
+    let own = match image.rootfs {
+        Some(_) => None,
+        None => match files::image(context) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                warn(run, progress, format!("instances have no files of an image: {error}"));
+                None
+            }
+        },
+    };
+    let files = own.as_ref().unwrap_or(image);
     let contenders = prepare(&plan.launch, &backends, context, files, run, progress)?;
     let mut subjects: Vec<Subject> = contenders
         .into_iter()
