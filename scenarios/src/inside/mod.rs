@@ -31,7 +31,8 @@ const MEMORY_BYTES: u64 = 1536 << 20;
 const TOOLS: [&str; 8] = ["sh", "mount", "mkdir", "cp", "chroot", "cat", "timeout", "rm"];
 /// What loads a module; few hosts that are containers have it, so the carried system's own is taken.
 const KMOD: &str = "usr/bin/kmod";
-const MODULE: &str = "overlay.ko";
+/// Modules that scripts need and kernels may have apart, below their folder.
+const MODULES: [&str; 2] = ["kernel/fs/overlayfs/overlay.ko", "kernel/drivers/block/loop.ko"];
 /// How often the machine is listened to.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -49,7 +50,7 @@ const FILL: &str = r#"set -e
 /// Inside: leaves the initramfs, whose root no container can leave (pivot_root(2)), and begins.
 const RUN: &str = r#"set -e
     export PATH=/usr/bin
-    [ ! -e /overlay.ko ] || insmod /overlay.ko || true
+    for module in /*.ko; do [ ! -e $module ] || insmod $module || true; done
     mount -t tmpfs -o mode=0755 none /new
     for folder in usr etc lib lib64 userland bin sbin; do [ ! -e /$folder ] || cp -a /$folder /new/; done
     mkdir -p /new/proc /new/sys /new/dev /new/tmp /new/run /new/var
@@ -221,12 +222,14 @@ impl<'a> Carried<'a> {
     fn write(&self, guest: &Guest, script: &str) -> io::Result<()> {
         let script = format!("VERSION={}\n{MOUNT}\n{script}\n", guest.version.name());
         std::fs::write(self.folder.join("etc/inside"), script)?;
-        let module = self.folder.join(MODULE);
-        let _ = std::fs::remove_file(&module);
-        let (Some((_, release)), Some(rootfs)) = (&guest.kernel, self.rootfs) else { return Ok(()) };
-        let found = rootfs.join("lib/modules").join(release).join("kernel/fs/overlayfs").join(MODULE);
-        if found.is_file() {
-            std::fs::copy(found, &module)?;
+        for module in MODULES {
+            let target = self.folder.join(Path::new(module).file_name().unwrap_or_default());
+            let _ = std::fs::remove_file(&target);
+            let (Some((_, release)), Some(rootfs)) = (&guest.kernel, self.rootfs) else { continue };
+            let found = rootfs.join("lib/modules").join(release).join(module);
+            if found.is_file() {
+                std::fs::copy(found, target)?;
+            }
         }
         Ok(())
     }

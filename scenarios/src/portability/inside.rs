@@ -24,8 +24,17 @@ const MAPS_IDS: (u32, u32) = (6, 3);
 const BEGIN: &str = "=== begin ";
 const END: &str = "=== end ";
 
-/// Starts one container after the other; `BACKENDS` and `IMAGES` are put in front.
+/// What makes a file system in a file of the machine's, which is mounted as a disk.
+const DISK_TOOLS: [&str; 2] = ["truncate", "mke2fs"];
+/// Said where images are unpacked on such a disk, and not in the machine's memory.
+const ON_DISK: &str = "=== images on a disk";
+
+/// Starts one container after the other; `BACKENDS`, `IMAGES` and the like are put in front. Files in
+/// memory take no map of ids on older kernels, those of a disk do (mount_setattr(2)).
 const INSIDE: &str = r#"
+    if truncate -s 96M /disk && mke2fs -q -F /disk && mkdir /images && mount -t ext4 -o loop /disk /images; then
+        export XDG_CACHE_HOME=/images; echo "$ON_DISK"
+    fi
     for image in $IMAGES; do for backend in $BACKENDS; do
         echo "=== begin $backend $image"
         reference=builtin; [ $image = static-program ] || reference=/userland
@@ -88,6 +97,7 @@ fn enter(
         Ok(lines) => (lines, None),
         Err(error) => (Vec::new(), Some(error)),
     };
+    let maps_ids = maps_ids(release) || lines.iter().any(|line| line == ON_DISK);
     for carried in images.iter_mut().filter(|carried| carried.name != "image") {
         for backend in backends() {
             let row = cell(CONTAINER, carried.name, format!("{}, {backend}", place(release, version)));
@@ -95,7 +105,7 @@ fn enter(
                 // That says nothing of the container.
                 (Some(error), _) => Cell { reason: format!("the machine was not there: {error}"), ..row },
                 // Ours, not the runtime's: the image's files are in the machine's memory.
-                (None, _) if carried.image.rootfs.is_some() && !maps_ids(release) => {
+                (None, _) if carried.image.rootfs.is_some() && !maps_ids => {
                     let reason =
                         "the image is in the machine's memory, where its kernel maps no ids (Linux 6.3 does)";
                     Cell { reason: reason.into(), ..row }
@@ -120,7 +130,7 @@ fn enter(
     Ok(())
 }
 
-/// Whether a kernel maps the ids of files in memory.
+/// Whether a kernel maps the ids of files in memory, too.
 fn maps_ids(release: &str) -> bool {
     let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= MAPS_IDS
@@ -160,7 +170,8 @@ fn kernels(rootfs: &Path) -> Vec<(String, PathBuf)> {
 
 /// This program, the runtimes and the userland, where there is one.
 fn fill<'a>(rootfs: Option<&'a Path>, stage: &Stage<'_>) -> Result<Carried<'a>, String> {
-    let present: Vec<&str> = RUNTIMES.into_iter().filter(|name| on_path(name).is_some()).collect();
+    let programs = RUNTIMES.into_iter().chain(DISK_TOOLS);
+    let present: Vec<&str> = programs.filter(|name| on_path(name).is_some()).collect();
     let carried = Carried::fill(stage.context, rootfs, &present)?;
     let userland = stage.context.state_dir.join("userland");
     if userland.is_dir() {
@@ -179,7 +190,7 @@ fn boot(
 ) -> Result<Vec<String>, String> {
     let names: Vec<&str> = images.iter().map(|one| one.name).filter(|name| *name != "image").collect();
     let script = format!(
-        "BACKENDS='{}'\nIMAGES='{}'\nSECONDS_EACH={CONTAINER_S}\n{INSIDE}",
+        "BACKENDS='{}'\nIMAGES='{}'\nSECONDS_EACH={CONTAINER_S}\nON_DISK='{ON_DISK}'\n{INSIDE}",
         backends().join(" "),
         names.join(" ")
     );
