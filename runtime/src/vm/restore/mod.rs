@@ -38,7 +38,7 @@
 //! median of 4 to 10 0.83 ms, of 11 to 100 0.52 ms; of a machine that had booted 26.5, 8.8, 0.9, 0.64 and
 //! 0.38 ms. (Under TCG translating the code for the first time is most of it, for both.) One copy alone
 //! seems to have 63 MiB private: pages of the template that only one process maps count as its own.
-
+//!
 //! # What makes it quicker
 //!
 //! Under TCG most of a start is the translation of guest code that runs for the first time, in each copy
