@@ -53,7 +53,10 @@ pub(super) fn carry(
     stage: &mut Stage<'_>,
     book: &mut Book,
 ) -> Result<(), Error> {
-    let kernels = rootfs.map(kernels).unwrap_or_default();
+    let mut kernels = rootfs.map(kernels).unwrap_or_default();
+    if !plan.general {
+        keep_smallest(&mut kernels);
+    }
     if kernels.is_empty() {
         let row = cell(CONTAINER, images[0].name, "inside a VM");
         let reason = "there is no complete system whose kernels could be booted".into();
@@ -168,6 +171,12 @@ fn kernels(rootfs: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
+/// Of several, the one that is loaded the soonest.
+fn keep_smallest(kernels: &mut Vec<(String, PathBuf)>) {
+    kernels.sort_by_key(|(_, path)| path.metadata().map_or(u64::MAX, |file| file.len()));
+    kernels.truncate(1);
+}
+
 /// This program, the runtimes and the userland, where there is one.
 fn fill<'a>(rootfs: Option<&'a Path>, stage: &Stage<'_>) -> Result<Carried<'a>, String> {
     let programs = RUNTIMES.into_iter().chain(DISK_TOOLS);
@@ -203,6 +212,20 @@ fn boot(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_that_is_loaded_the_soonest_is_kept() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::create_dir(folder.path().join("boot")).expect("made");
+        for (release, bytes) in [("1-all", 3_usize), ("2-few", 2), ("3-all", 4)] {
+            let path = folder.path().join(format!("boot/vmlinuz-{release}"));
+            std::fs::write(path, vec![0; bytes]).expect("written");
+        }
+        let mut found = kernels(folder.path());
+        assert_eq!(found.len(), 3);
+        keep_smallest(&mut found);
+        assert_eq!(found.iter().map(|(release, _)| release.as_str()).collect::<Vec<_>>(), ["2-few"]);
+    }
 
     #[test]
     fn each_container_is_judged_by_what_it_said_itself() {

@@ -25,7 +25,8 @@ pub struct Plan {
     pub formats: Vec<String>,
     /// Firmwares.
     pub firmwares: Vec<String>,
-    /// Whether the most general disk is tried everywhere, too.
+    /// Whether the most general disk is tried everywhere, too, and containers inside machines of every kernel,
+    /// not of the smallest alone.
     pub general: bool,
     /// Machines at a time; 0 = one a processor, four at most.
     pub parallel: u32,
@@ -66,7 +67,7 @@ impl Plan {
         Ok((plan, chosen))
     }
 
-    /// The disk as it was installed, on machines with BIOS.
+    /// The disk as it was installed, on machines with BIOS; containers in machines of one kernel.
     pub(crate) fn quicken(&mut self) {
         self.general = false;
         self.firmwares = vec!["bios".into()];
