@@ -55,13 +55,12 @@
 //! | `-cpu max,-la57,-smap,-smep,-pcid,-pku` | 99–107 | not taken: slower |
 //!
 //! In turns with the version before (one that announced itself, opened files and sockets and looked for its
-//! interface in each copy, and told what it had become before it said that it listens), beside those
-//! builds: start → ready × 0.58 [0.47, 0.76] and start → serving × 0.66 [0.60, 0.84] (30 each), in a second
-//! run × 0.65 [0.58, 0.74] and × 0.79 [0.73, 0.84] (20 each). The table above is of the version before, on
-//! a quiet host. In the same minutes of the first run, serving took 261 ms [252, 309] here, 213 ms
-//! [192, 264] over Docker's API with the host's network, and 320 ms [259, 409] by `docker run --network
-//! host` as typed; in the second 327 ms [319, 345], 204 ms [173, 249] and 320 ms [252, 539], and 504 ms
-//! [478, 538] by `docker run` with a network of its own.
+//! interface in each copy, and told what it had become before it said that it listens), on a quiet host,
+//! 40 each: start → ready 33.9 ms [32.9, 36.7] after 48.9 ms [48.3, 50.0], start → serving 83.6 ms
+//! [80.1, 90.9] after 107.7 ms [106.9, 109.1]. (The table above is of the version before.) In the same minutes
+//! the same service answered after 83.6 ms [81.1, 89.1] over Docker's API with the host's network, 100 ms
+//! [95.8, 105] by `docker run --network host` as typed, and 250 ms [244, 258] by `docker run` with a network
+//! of its own.
 
 mod elsewhere;
 mod identity;
