@@ -9,6 +9,7 @@ mod contender;
 mod deadlines;
 pub mod density;
 mod error;
+mod folder_image;
 mod host_size;
 mod inside;
 pub mod isolation;

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use runtime::RunContext;
-use runtime::image::{Image, Store};
+use runtime::image::Image;
 
 /// Its name in the store and in engines.
 const NAME: &str = "bench.local/files:1";
@@ -27,9 +27,5 @@ pub(super) fn image(context: &RunContext) -> Result<Image, String> {
         fs::write(folder.join("etc/image"), "An image with files.\n")
     };
     made().map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let store = Store::open(&context.cache_dir.join("images")).map_err(|error| error.to_string())?;
-    let image = Image::resolve(&folder.to_string_lossy(), &store).map_err(|error| error.to_string())?;
-    // By a name with a registry's: engines make up another for one without.
-    store.name(&image.digest, NAME).map_err(|error| error.to_string())?;
-    Ok(image)
+    crate::folder_image::named(&folder, NAME, &context.cache_dir)
 }

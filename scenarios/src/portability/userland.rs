@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use runtime::image::{Image, Store};
+use runtime::image::Image;
 
 /// Programs that need nothing but the C library.
 const TOOLS: [&str; 8] = ["dash", "cat", "uname", "tr", "cut", "wc", "seq", "od"];
@@ -18,12 +18,7 @@ const NAME: &str = "bench.local/debian-userland:1";
 /// What is missing, or what the system or the store said.
 pub(super) fn image(rootfs: &Path, folder: &Path, cache_dir: &Path) -> Result<Image, String> {
     take_out(rootfs, folder)?;
-    let store = Store::open(&cache_dir.join("images")).map_err(|error| error.to_string())?;
-    let path = folder.to_string_lossy();
-    let image = Image::resolve(&path, &store).map_err(|error| error.to_string())?;
-    // By a name with a registry's: engines make up another for one without.
-    store.name(&image.digest, NAME).map_err(|error| error.to_string())?;
-    Ok(image)
+    crate::folder_image::named(folder, NAME, cache_dir)
 }
 
 /// Copies what belongs to it.
