@@ -138,7 +138,8 @@ setup_consumers() {
 # What disks of virtual machines are made with.
 setup_disks() {
     install_packages mke2fs=e2fsprogs qemu-img=qemu-utils grub-mkimage=grub-common mcopy=mtools \
-        /usr/lib/grub/i386-pc/boot.img=grub-pc-bin /usr/lib/grub/x86_64-efi/linux.mod=grub-efi-amd64-bin
+        /usr/lib/grub/i386-pc/boot.img=grub-pc-bin /usr/lib/grub/x86_64-efi/linux.mod=grub-efi-amd64-bin \
+        /usr/share/OVMF=ovmf
 }
 
 # A small Debian (or Ubuntu) with systemd, a kernel and redis in test-system/rootfs of the cache, which

@@ -19,6 +19,20 @@ const OVMF: [(&str, &str); 3] = [
 /// What SeaBIOS says when it begins, and when it hands over to the disk's boot loader.
 const SEABIOS: Speech = Speech::Speaks(&[("SeaBIOS (version", "firmware"), ("Booting from", "loader")]);
 
+impl FirmwareKind {
+    /// What a host must have beside QEMU for machines that begin with it.
+    pub fn requirement(self) -> Option<Requirement> {
+        match (self, Firmware::find(self)) {
+            (FirmwareKind::Bios, _) => None,
+            (FirmwareKind::Uefi, found) => Some(Requirement {
+                what: "OVMF".into(),
+                fix: found.is_err().then(|| "apt-get install ovmf".into()),
+                state: found.map(|firmware| firmware.describe()).map_err(|_| "not on this host".into()),
+            }),
+        }
+    }
+}
+
 /// The firmware of a run's machines.
 pub(super) enum Firmware {
     SeaBios,
@@ -37,18 +51,6 @@ impl Firmware {
                 what: "the UEFI firmware OVMF is not on this host".into(),
                 fix: Some("apt-get install ovmf".into()),
             })
-    }
-
-    /// What a host must have beside QEMU.
-    pub(super) fn requirement(kind: FirmwareKind) -> Option<Requirement> {
-        match (kind, Firmware::find(kind)) {
-            (FirmwareKind::Bios, _) => None,
-            (FirmwareKind::Uefi, found) => Some(Requirement {
-                what: "OVMF".into(),
-                fix: found.is_err().then(|| "apt-get install ovmf".into()),
-                state: found.map(|firmware| firmware.describe()).map_err(|_| "not on this host".into()),
-            }),
-        }
     }
 
     /// The machine people run it on.

@@ -77,7 +77,7 @@ impl Backend for FullBackend {
         let accelerator = accel::requirement(&self.options, &crate::cache_dir());
         // A disk the user brings needs no tools.
         let tools = self.options.disk.is_none().then(disk::requirement);
-        let firmware = Firmware::requirement(self.options.firmware);
+        let firmware = self.options.firmware.requirement();
         std::iter::once(qemu::requirement(self.options.qemu.as_deref()))
             .chain(firmware)
             .chain(tools)

@@ -7,7 +7,7 @@ use runtime::clock::now_ns;
 use runtime::image::Image;
 use runtime::vm::{Accel, CloneKind, Converted, FirmwareKind, FullBackend, Hardware, Options, Outside};
 use runtime::watch::Question;
-use runtime::{Backend, Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, RunContext, Stamped};
+use runtime::{Backend, Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, Requirement, RunContext, Stamped};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -40,6 +40,9 @@ pub(in crate::portability) type Booted = Option<Result<u64, Reason>>;
 
 /// Who boots machines; tests have another.
 pub(in crate::portability) trait Boot: Sync {
+    /// What machines of this firmware miss on this host, where they miss something.
+    fn lacks(&self, firmware: FirmwareKind) -> Option<String>;
+
     fn boot(&self, attempt: &Try) -> Booted;
 }
 
@@ -52,6 +55,13 @@ pub(super) struct Qemu<'a> {
 }
 
 impl Boot for Qemu<'_> {
+    fn lacks(&self, firmware: FirmwareKind) -> Option<String> {
+        let Requirement { what, state, fix } = firmware.requirement()?;
+        let why = state.err()?;
+        let fix = fix.map_or(String::new(), |fix| format!(" ({fix})"));
+        Some(format!("{what} is {why}{fix}"))
+    }
+
     fn boot(&self, attempt: &Try) -> Booted {
         let started = match self.start(attempt) {
             Ok(started) => started,

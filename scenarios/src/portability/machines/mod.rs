@@ -247,12 +247,16 @@ pub(super) fn matrix(
         let none = hardware.firmwares.is_empty().then_some(None);
         platforms.extend(firmwares.chain(none).map(|firmware| Platform { hardware, firmware }));
     }
-    let (possible, impossible): (Vec<Platform>, Vec<Platform>) =
-        platforms.into_iter().partition(|platform| platform.impossible(accel).is_none());
-    for platform in impossible {
+    let mut possible = Vec::new();
+    for platform in platforms {
+        let lacks = || platform.firmware.and_then(|firmware| boot.lacks(firmware));
+        let Some(reason) = platform.impossible(accel).map(str::to_owned).or_else(lacks) else {
+            possible.push(platform);
+            continue;
+        };
         for format in plan.disk_formats() {
             let artifact = name(Version::INSTALLED, format);
-            let reason = platform.impossible(accel).unwrap_or_default().into();
+            let reason = reason.clone();
             book.enter(Cell { reason, ..cell(VM, artifact, platform.name()) }, stage)?;
         }
     }

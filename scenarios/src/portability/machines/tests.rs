@@ -14,6 +14,7 @@ use crate::{HostSize, Stop};
 struct World {
     booted: Mutex<Vec<String>>,
     stop_after: Option<usize>,
+    has_no_uefi: bool,
 }
 
 /// Disks that are only names.
@@ -35,6 +36,10 @@ impl Disks for Names {
 }
 
 impl Boot for World {
+    fn lacks(&self, firmware: FirmwareKind) -> Option<String> {
+        (self.has_no_uefi && firmware == FirmwareKind::Uefi).then(|| "OVMF is not on this host".into())
+    }
+
     fn boot(&self, attempt: &Try) -> boot::Booted {
         let disk = attempt.disk.path.to_string_lossy().into_owned();
         let mut booted = self.booted.lock().expect("booted");
@@ -163,6 +168,19 @@ fn a_run_that_is_stopped_keeps_what_it_has_and_infers_nothing() {
     let cells = carry_out(&plan(), &world, true, &stop);
     let tried = cells.iter().filter(|cell| matches!(cell.outcome, CellOutcome::Works | CellOutcome::Fails));
     assert!(tried.count() <= 4);
+}
+
+#[test]
+fn firmware_that_is_not_here_makes_platforms_impossible_and_not_the_disk_unfit() {
+    let mut plan = plan();
+    plan.hardware = vec!["kvm-virtio".into()];
+    plan.formats = vec!["qcow2".into()];
+    let world = World { has_no_uefi: true, ..World::default() };
+    let cells = carry_out(&plan, &world, true, &Stop::new());
+    let uefi: Vec<&Cell> = cells.iter().filter(|cell| cell.platform == "kvm-virtio/uefi").collect();
+    assert_eq!(uefi.len(), 1);
+    assert_eq!((uefi[0].outcome, uefi[0].reason.as_str()), (CellOutcome::Impossible, "OVMF is not on this host"));
+    assert!(on(&cells, "kvm-virtio/bios").iter().all(|(_, outcome)| *outcome == CellOutcome::Works));
 }
 
 #[test]
