@@ -3,8 +3,11 @@
 //! Every run has a folder `<state root>/<run id>/` (state root: /run/bench for root, else
 //! $XDG_RUNTIME_DIR/bench or a private folder in the temporary folder) with a lock file held by the
 //! living run. A lock that can be taken belongs to a dead run: `clean` ends and removes what is left.
+//! Cgroups and interfaces can be seen where that folder is not: they are their run's as long as a
+//! process of it has the lock open, wherever that is.
 
 mod leftover;
+mod living;
 mod outside;
 mod setting;
 #[cfg(test)]
@@ -93,19 +96,28 @@ pub(crate) fn mount_source(run_id: &str) -> String {
     format!("bench:{run_id}")
 }
 
-/// Ends and removes what dead runs of this user have left, and says each thing removed in a
-/// sentence. Living runs are not touched.
+/// What [`clean`] did, in sentences.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Each thing removed.
+    pub removed: Vec<String>,
+    /// Each run that is seen here by its groups or interfaces only and was left alone, and why.
+    pub left: Vec<String>,
+}
+
+/// Ends and removes what dead runs of this user have left. Living runs are not touched.
 ///
 /// # Errors
 /// The first thing that could not be removed; the others have been tried all the same.
-pub fn clean() -> Result<Vec<String>, Error> {
+pub fn clean() -> Result<Cleaned, Error> {
     host()?.clean()
 }
 
 fn host() -> Result<Host, Error> {
     let hierarchies = Hierarchies::of_host()?.roots().into_iter().map(Path::to_owned).collect();
     let has_interfaces = rustix::process::geteuid().is_root();
-    Ok(Host { root: state_root(), hierarchies, has_interfaces })
+    let sees_all_processes = living::is_first_pid_namespace();
+    Ok(Host { root: state_root(), hierarchies, has_interfaces, sees_all_processes })
 }
 
 fn state_root() -> PathBuf {

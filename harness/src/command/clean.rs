@@ -4,17 +4,17 @@ use std::io::Write;
 
 use crate::failure::Failure;
 
-/// Writes what was removed.
+/// Writes what was removed, and what was left alone.
 ///
 /// # Errors
 /// Where something cannot be removed, or standard output refuses.
 pub fn run(out: &mut impl Write) -> Result<u8, Failure> {
-    let mut removed = runtime::state::clean()?;
+    let runtime::state::Cleaned { mut removed, left } = runtime::state::clean()?;
     removed.extend(runtime::bundle::clean(&runtime::bundle::Root::new(None))?);
     if removed.is_empty() {
         writeln!(out, "nothing to clean")?;
     }
-    for sentence in removed {
+    for sentence in removed.into_iter().chain(left) {
         writeln!(out, "{sentence}")?;
     }
     Ok(0)

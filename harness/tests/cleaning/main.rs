@@ -3,6 +3,7 @@
 //! Cleaning concerns all runs of a host, so the test has a host of its own. It is a program apart
 //! because its load would disturb the timing of other tests.
 
+mod elsewhere;
 #[path = "../own_host/mod.rs"]
 mod own_host;
 mod round;

@@ -1,5 +1,6 @@
 //! What runs have left, and its removal.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::{check_private, mount_source, open_lock};
+use super::living::Living;
+use super::{Cleaned, check_private, mount_source, open_lock};
 use crate::Error;
 use crate::cgroup::{TOP, end_folder};
 
@@ -27,17 +29,22 @@ pub(super) struct Host {
     pub(super) hierarchies: Vec<PathBuf>,
     /// Whether runs have interfaces in this network namespace: root's may.
     pub(super) has_interfaces: bool,
+    /// Whether no process of this host is out of sight: in the first PID namespace none is.
+    pub(super) sees_all_processes: bool,
 }
 
 impl Host {
-    pub(super) fn clean(&self) -> Result<Vec<String>, Error> {
-        // Groups first: a run makes its folder before its groups, so the folder of a group listed
-        // here can be missing below only if its run is over.
-        let groups = self.groups()?;
-        let mut removed = Vec::new();
+    pub(super) fn clean(&self) -> Result<Cleaned, Error> {
+        // Groups and bridges first: a run makes its folder before them, so the folder of one listed here
+        // can be missing below only if its run is over, or has its folder where it is not seen from here.
+        let mut runs: BTreeSet<OsString> = self.groups()?;
+        if self.has_interfaces {
+            runs.extend(crate::network::runs()?.into_iter().map(OsString::from));
+        }
+        let mut cleaned = Cleaned::default();
         let mut first_error = None;
         let mut note = |done: Result<Vec<String>, Error>| match done {
-            Ok(sentences) => removed.extend(sentences),
+            Ok(sentences) => cleaned.removed.extend(sentences),
             Err(error) => {
                 first_error.get_or_insert(error);
             }
@@ -48,17 +55,17 @@ impl Host {
                 note(self.clean_run(&run_id));
             }
         }
-        let bridges = if self.has_interfaces { crate::network::runs()? } else { Vec::new() };
-        for run_id in bridges.iter().filter(|run_id| self.root.join(run_id).symlink_metadata().is_err()) {
-            note(self.remove_run(run_id));
-        }
-        for group in groups {
-            let run = self.root.join(group.file_name().unwrap_or_default());
-            if run.symlink_metadata().is_err() {
-                note(end_group(&group).map(Vec::from_iter));
+        runs.retain(|run_id| self.root.join(run_id).symlink_metadata().is_err());
+        if !runs.is_empty() {
+            let living = Living::find();
+            for run_id in runs {
+                match living.why_left(&run_id, self.sees_all_processes) {
+                    Some(why) => cleaned.left.push(format!("left the run {} alone: {why}", run_id.display())),
+                    None => note(self.remove_run(run_id)),
+                }
             }
         }
-        first_error.map_or(Ok(removed), Err)
+        first_error.map_or(Ok(cleaned), Err)
     }
 
     /// Removes the run's things if nobody holds its lock.
@@ -116,15 +123,15 @@ impl Host {
         Ok(removed)
     }
 
-    /// This user's run groups in all hierarchies.
-    fn groups(&self) -> Result<Vec<PathBuf>, Error> {
+    /// The runs that have a group of this user's in some hierarchy.
+    fn groups(&self) -> Result<BTreeSet<OsString>, Error> {
         let uid = rustix::process::geteuid().as_raw();
-        let mut groups = Vec::new();
+        let mut runs = BTreeSet::new();
         for top in self.hierarchies.iter().map(|root| root.join(TOP)).filter(|top| top.is_dir()) {
-            let runs = folders(&top)?.into_iter().map(|name| top.join(name));
-            groups.extend(runs.filter(|path| path.metadata().is_ok_and(|found| found.uid() == uid)));
+            let is_ours = |name: &OsString| top.join(name).metadata().is_ok_and(|found| found.uid() == uid);
+            runs.extend(folders(&top)?.into_iter().filter(is_ours));
         }
-        Ok(groups)
+        Ok(runs)
     }
 }
 

@@ -31,6 +31,7 @@ impl Place {
             hierarchies: self.hierarchy.iter().cloned().collect(),
             // Only in a namespace of the test's own: runs of this host have their folders elsewhere.
             has_interfaces: false,
+            sees_all_processes: true,
         }
     }
 
@@ -58,8 +59,8 @@ impl Drop for Place {
 
 /// What a run leaves that was killed: everything but the lock.
 fn die(run: RunState) {
-    let run = std::mem::ManuallyDrop::new(run);
-    flock(&run._lock, FlockOperation::Unlock).expect("unlocked");
+    let mut run = std::mem::ManuallyDrop::new(run);
+    run._lock = File::open("/dev/null").expect("opened");
 }
 
 fn mode(path: &Path) -> u32 {
@@ -73,7 +74,7 @@ fn a_living_run_is_untouched() {
     assert_eq!((mode(run.dir()), mode(&place.host().root)), (0o700, 0o700));
     fs::write(run.dir().join("kept"), "x").expect("written");
     let sleeper = place.sleeper("a1");
-    assert_eq!(place.host().clean().expect("clean"), Vec::<String>::new());
+    assert_eq!(place.host().clean().expect("clean"), Cleaned::default());
     assert!(run.dir().join("kept").exists());
     if let Some((mut child, group)) = sleeper {
         assert!(child.try_wait().expect("waited").is_none());
@@ -92,7 +93,7 @@ fn a_dead_run_is_removed() {
     fs::create_dir(dir.join("upper")).expect("made");
     die(run);
     let sleeper = place.sleeper("b2");
-    let removed = place.host().clean().expect("clean");
+    let removed = place.host().clean().expect("cleaned").removed;
     assert!(!dir.exists());
     assert!(removed.contains(&format!("removed the folder {}", dir.display())), "{removed:?}");
     if let Some((mut child, group)) = sleeper {
@@ -100,7 +101,7 @@ fn a_dead_run_is_removed() {
         assert!(!group.exists());
         assert!(removed[0].starts_with("killed 1 process and removed the cgroup"), "{removed:?}");
     }
-    assert_eq!(place.host().clean().expect("clean"), Vec::<String>::new());
+    assert_eq!(place.host().clean().expect("clean"), Cleaned::default());
 }
 
 #[test]
@@ -120,10 +121,10 @@ fn a_folder_others_may_enter_goes_with_its_run() {
     fs::write(path.join("deep/file"), "x").expect("written");
     std::mem::forget(folder);
     die(run);
-    let removed = place.host().clean().expect("clean");
+    let removed = place.host().clean().expect("cleaned").removed;
     assert!(!path.exists());
     assert!(removed.contains(&format!("removed the folder {}", path.display())), "{removed:?}");
-    assert_eq!(place.host().clean().expect("clean"), Vec::<String>::new());
+    assert_eq!(place.host().clean().expect("clean"), Cleaned::default());
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn a_stopped_child_that_holds_the_lock_of_a_dead_run_is_ended() {
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
     // Beyond the highest number a process can have (PID_MAX_LIMIT, linux/threads.h).
     fs::write(dir.join("lock"), "4194305").expect("written");
-    let removed = place.host().clean().expect("cleaned");
+    let removed = place.host().clean().expect("cleaned").removed;
     assert!(!dir.exists(), "{removed:?}");
     let status = child.wait().expect("ended");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
@@ -149,9 +150,40 @@ fn a_stopped_child_that_holds_the_lock_of_a_dead_run_is_ended() {
 fn a_group_without_a_run_is_removed() {
     let place = Place::new("stray");
     let Some((mut child, group)) = place.sleeper("c3") else { return };
-    assert_eq!(place.host().clean().expect("clean").len(), 1);
+    assert_eq!(place.host().clean().expect("clean").removed.len(), 1);
     assert!(!child.wait().expect("ended").success());
     assert!(!group.exists());
+}
+
+/// As where /run is another one: the group is seen and the folder is not.
+#[test]
+fn a_run_that_lives_with_its_folder_elsewhere_is_left_alone() {
+    let (place, other) = (Place::new("elsewhere"), tempfile::tempdir().expect("a folder"));
+    let run = RunState::create_on(Host { root: other.path().join("state"), ..place.host() }, "e1");
+    let run = run.expect("created");
+    let Some((mut child, group)) = place.sleeper("e1") else { return };
+    let here = std::process::id();
+    let cleaned = place.host().clean().expect("clean");
+    assert_eq!(cleaned.removed, Vec::<String>::new());
+    assert!(cleaned.left[0].starts_with(&format!("left the run e1 alone: its process {here} lives")));
+    let lock = run.dir().join("lock");
+    assert!(child.try_wait().expect("waited").is_none() && group.is_dir());
+    // Nor where the folder was removed under it.
+    fs::remove_file(&lock).expect("removed");
+    assert_eq!(place.host().clean().expect("clean"), cleaned);
+
+    let blind = Host { sees_all_processes: false, ..place.host() };
+    let mut gone = std::mem::ManuallyDrop::new(run);
+    let held = std::mem::replace(&mut gone._lock, File::open("/dev/null").expect("opened"));
+    // As a child has it that executes nothing yet.
+    fs::write(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held)), "4194305")
+        .expect("written");
+    let cleaned = blind.clean().expect("clean");
+    assert_eq!((cleaned.removed.len(), cleaned.left.len()), (0, 1), "{cleaned:?}");
+    assert!(cleaned.left[0].contains("PID namespace"), "{cleaned:?}");
+    assert!(child.try_wait().expect("waited").is_none());
+    assert_eq!(place.host().clean().expect("clean").removed.len(), 1);
+    assert!(!child.wait().expect("ended").success() && !group.exists());
 }
 
 #[test]
@@ -169,7 +201,7 @@ fn interfaces_of_dead_runs_are_removed() {
     let living = RunState::create_on(host.clone(), "living").expect("created");
     let bridge = crate::network::Bridge::create("living").expect("made");
     die(run);
-    let removed = host.clean().expect("clean");
+    let removed = host.clean().expect("cleaned").removed;
     for name in ["bench-dead", "bench-astray"] {
         assert!(removed.contains(&format!("removed the interface {name}")), "{removed:?}");
     }
@@ -177,7 +209,7 @@ fn interfaces_of_dead_runs_are_removed() {
     drop(living);
     assert_eq!(crate::network::runs().expect("listed"), Vec::<String>::new());
     drop(bridge);
-    assert_eq!(host.clean().expect("clean"), Vec::<String>::new());
+    assert_eq!(host.clean().expect("clean"), Cleaned::default());
 }
 
 #[test]
@@ -194,7 +226,7 @@ fn mounts_of_a_dead_run_go_and_what_was_mounted_stays() {
         return;
     }
     die(run);
-    let removed = place.host().clean().expect("clean");
+    let removed = place.host().clean().expect("cleaned").removed;
     assert_eq!(removed[0], format!("unmounted {}", target.display()));
     assert!(precious.join("file").exists() && !target.exists());
 }
