@@ -15,7 +15,7 @@ use crate::cgroup::{Cgroup, Hierarchies};
 use crate::event::EventSink;
 use crate::spawn::User;
 use crate::watch::Watch;
-use crate::{Error, InstanceName, LaunchSpec, Limits, RunContext};
+use crate::{Error, InstanceName, LaunchSpec, Limits, Requirement, RunContext};
 
 /// What all machines of a run share.
 pub(super) struct Hypervisor {
@@ -28,6 +28,15 @@ pub(super) struct Hypervisor {
     run_id: String,
     hierarchies: Option<Hierarchies>,
     pub(super) access: Access,
+}
+
+/// What every machine needs of the host, and `further`.
+pub(super) fn requirements(
+    options: &Options,
+    further: impl IntoIterator<Item = Requirement>,
+) -> Vec<Requirement> {
+    let accelerator = accel::requirement(options, &crate::cache_dir());
+    std::iter::once(qemu::requirement(options.qemu.as_deref())).chain(further).chain(accelerator).collect()
 }
 
 /// What one machine adds.
@@ -94,8 +103,23 @@ impl Hypervisor {
         user::unprivileged(self.accel(), &self.run_id, name)
     }
 
-    /// Whom machines run as, for the record.
-    pub(super) fn described_user(&self) -> &'static str {
+    /// For the record: what all kinds of machines have, and `own`, which is an object.
+    pub(super) fn describe(&self, own: serde_json::Value) -> serde_json::Value {
+        let mut described = serde_json::json!({
+            "qemu": self.version,
+            "accelerator": self.accel().name(),
+            "accelerator_chosen": self.choice.how,
+            "machine": self.machine.name(),
+            "user": self.described_user(),
+        });
+        if let (Some(described), serde_json::Value::Object(own)) = (described.as_object_mut(), own) {
+            described.extend(own);
+        }
+        described
+    }
+
+    /// Whom machines run as.
+    fn described_user(&self) -> &'static str {
         if self.user(&InstanceName { storm: 0, index: 0 }).is_some() {
             "an unprivileged one for each machine"
         } else {

@@ -42,7 +42,7 @@ use super::instance::Firmware;
 use super::options::Options;
 use super::reach::Reach;
 use super::recipe::{self, Network, Recipe};
-use super::{accel, file, instance, qemu, saving};
+use super::{file, instance, saving};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::{
@@ -77,11 +77,7 @@ impl Backend for DirectBackend {
     }
 
     fn requirements(&self) -> Vec<Requirement> {
-        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
-        [qemu::requirement(self.options.qemu.as_deref()), boot_files::requirement(&self.options)]
-            .into_iter()
-            .chain(accelerator)
-            .collect()
+        hypervisor::requirements(&self.options, [boot_files::requirement(&self.options)])
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
@@ -128,14 +124,9 @@ impl Prepared for PreparedVm {
     fn config(&self) -> serde_json::Value {
         let plan = self.files.word(&Plan::new(Workload::Ready));
         let example = self.arguments(&plan, &Limits::default(), &self.files.own_paths(), None, &[]);
-        serde_json::json!({
+        self.hypervisor.describe(serde_json::json!({
             "backend": "vm:direct",
             "image": self.image,
-            "qemu": self.hypervisor.version,
-            "accelerator": self.hypervisor.accel().name(),
-            "accelerator_chosen": self.hypervisor.choice.how,
-            "machine": self.hypervisor.machine.name(),
-            "user": self.hypervisor.described_user(),
             "kernel": self.files.kernel.source.file_name().map(|name| name.to_string_lossy().into_owned()),
             "kernel_digest": self.files.kernel.digest,
             "kernel_form": self.files.kernel.form,
@@ -144,7 +135,7 @@ impl Prepared for PreparedVm {
             "root": self.files.described_root(),
             "files": "kernel and initramfs are given to QEMU by descriptor",
             "network": self.hypervisor.access.described(),
-        })
+        }))
     }
 
     fn cannot_hold(&self, limits: &Limits) -> Option<String> {

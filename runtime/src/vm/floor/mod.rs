@@ -9,11 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::file;
 use super::hypervisor::{self, Hypervisor, Start};
 use super::instance::{self, Firmware};
 use super::options::{Accel, Machine, Options};
 use super::recipe::{self, Boot, Recipe};
-use super::{accel, file, qemu};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext, Workload};
@@ -66,8 +66,7 @@ impl Backend for FloorBackend {
     }
 
     fn requirements(&self) -> Vec<Requirement> {
-        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
-        std::iter::once(qemu::requirement(self.options.qemu.as_deref())).chain(accelerator).collect()
+        hypervisor::requirements(&self.options, None)
     }
 
     fn prepare(&self, context: &RunContext, _image: &Image) -> Result<Arc<dyn Prepared>, Error> {
@@ -100,16 +99,11 @@ impl PreparedFloor {
 impl Prepared for PreparedFloor {
     fn config(&self) -> serde_json::Value {
         let arguments = self.arguments(Path::new("PAYLOAD"), &Limits::default());
-        serde_json::json!({
+        self.hypervisor.describe(serde_json::json!({
             "backend": "vm:floor",
-            "qemu": self.hypervisor.version,
-            "accelerator": self.hypervisor.accel().name(),
-            "accelerator_chosen": self.hypervisor.choice.how,
-            "machine": self.hypervisor.machine.name(),
-            "user": self.hypervisor.described_user(),
             "payload_bytes": payload_bytes().len(),
             "command_line": recipe::line(&arguments),
-        })
+        }))
     }
 
     fn cannot_hold(&self, limits: &Limits) -> Option<String> {

@@ -7,7 +7,7 @@ use super::*;
 use crate::Event;
 
 fn start(accel: Accel, machine: Machine, workload: Workload) -> Option<Result<(Trial, Started), Error>> {
-    if qemu::find().is_none() {
+    if crate::vm::qemu::find().is_none() {
         eprintln!("skipped: no QEMU on this host");
         return None;
     }

@@ -22,7 +22,7 @@ use super::instance::{Firmware as Speech, begin};
 use super::options::{Accel, CloneKind, FirmwareKind, Machine, Options, Outside};
 use super::reach::Reach;
 use super::recipe::{self, Boot, Network, Recipe};
-use super::{accel, command_line, kernel, qemu};
+use super::{command_line, kernel};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
 use crate::image::Image;
@@ -74,15 +74,10 @@ impl Backend for FullBackend {
     }
 
     fn requirements(&self) -> Vec<Requirement> {
-        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
         // A disk the user brings needs no tools.
         let tools = self.options.disk.is_none().then(disk::requirement);
         let firmware = self.options.firmware.requirement();
-        std::iter::once(qemu::requirement(self.options.qemu.as_deref()))
-            .chain(firmware)
-            .chain(tools)
-            .chain(accelerator)
-            .collect()
+        hypervisor::requirements(&self.options, firmware.into_iter().chain(tools))
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
@@ -231,7 +226,7 @@ impl Prepared for PreparedVm {
         let name = crate::InstanceName { storm: 0, index: 0 };
         let plan = guest::Plan::new(Workload::Ready);
         let example = self.arguments(&LaunchSpec { name, plan, limits: Limits::default() }, None);
-        serde_json::json!({
+        self.hypervisor.describe(serde_json::json!({
             "backend": self.id,
             "image": self.image,
             "master": self.master.path.file_name().map(|name| name.to_string_lossy().into_owned()),
@@ -242,15 +237,10 @@ impl Prepared for PreparedVm {
             "clone": self.clone.name(),
             "hardware": self.hardware.map(|hardware| format!("{}, emulated by QEMU", hardware.name)),
             "firmware": self.firmware.describe(),
-            "qemu": self.hypervisor.version,
-            "accelerator": self.hypervisor.accel().name(),
-            "accelerator_chosen": self.hypervisor.choice.how,
-            "machine": self.hypervisor.machine.name(),
             "command_line": example.join(" "),
             "files": "disks, firmware and console are given to QEMU by descriptor",
-            "user": self.hypervisor.described_user(),
             "network": self.hypervisor.access.described(),
-        })
+        }))
     }
 
     fn cannot_hold(&self, limits: &Limits) -> Option<String> {

@@ -44,7 +44,7 @@ fn failure(started: &mut Started) -> String {
 }
 
 fn can_boot() -> bool {
-    if qemu::find().is_none() {
+    if crate::vm::qemu::find().is_none() {
         eprintln!("skipped: no QEMU on this host");
         return false;
     }
@@ -57,7 +57,7 @@ fn options(disk: Option<PathBuf>) -> Options {
 
 #[test]
 fn a_disk_with_nothing_to_boot_is_a_failure_told_by_the_firmware() {
-    if qemu::find().is_none() {
+    if crate::vm::qemu::find().is_none() {
         eprintln!("skipped: no QEMU on this host");
         return;
     }

@@ -80,7 +80,7 @@ use super::instance::{self, Firmware};
 use super::options::Options;
 use super::reach::Reach;
 use super::recipe;
-use super::{accel, file, floor, qemu, saving};
+use super::{file, floor, saving};
 use crate::event::EventSink;
 use crate::image::Image;
 use crate::{Backend, Error, Instance, LaunchSpec, Limits, Prepared, Requirement, RunContext};
@@ -109,11 +109,7 @@ impl Backend for RestoreBackend {
     }
 
     fn requirements(&self) -> Vec<Requirement> {
-        let accelerator = accel::requirement(&self.options, &crate::cache_dir());
-        [qemu::requirement(self.options.qemu.as_deref()), boot_files::requirement(&self.options)]
-            .into_iter()
-            .chain(accelerator)
-            .collect()
+        hypervisor::requirements(&self.options, [boot_files::requirement(&self.options)])
     }
 
     fn prepare(&self, context: &RunContext, image: &Image) -> Result<Arc<dyn Prepared>, Error> {
@@ -189,21 +185,16 @@ impl Prepared for PreparedRestore {
             })
             .collect();
         described.sort_by_key(serde_json::Value::to_string);
-        serde_json::json!({
+        self.hypervisor.describe(serde_json::json!({
             "backend": "vm:restore",
             "image": self.image,
-            "qemu": self.hypervisor.version,
-            "accelerator": self.hypervisor.accel().name(),
-            "accelerator_chosen": self.hypervisor.choice.how,
-            "machine": self.hypervisor.machine.name(),
-            "user": self.hypervisor.described_user(),
             "kernel_digest": self.files.kernel.digest,
             "kernel_form": self.files.kernel.form,
             "templates": described,
             "root": self.files.described_root(),
             "each_copy_gets": "entropy, wall clock, host name, machine id; networked ones a MAC and IP address",
             "network": self.hypervisor.access.described(),
-        })
+        }))
     }
 
     fn get_ready(&self, plan: &Plan, limits: &Limits) -> Result<(), Error> {
