@@ -49,6 +49,7 @@ pub use bundle::{BundleOptions, bundle_config};
 pub use debian::{BuildOptions, VARIANTS};
 pub use digest::Digest;
 pub use error::Error;
+pub(crate) use error::is_full;
 pub use export::Format;
 pub use inspect::inspect;
 pub use store::{Lease, Listed, Removed, Store};

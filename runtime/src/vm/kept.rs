@@ -1,10 +1,18 @@
 //! What is kept in the cache for the next run: those not used for long go first.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::Error;
+use crate::image::is_full;
+
+/// What helps where there is no room.
+const HELP: &str = "make room there, or keep the cache on another disk: XDG_CACHE_HOME";
+/// Less than this is no room for a disk.
+const ROOM_BYTES: u64 = 1 << 20;
 /// A file's blocks are counted in these (stat(2)), whatever the file system's own are.
 const BLOCK_BYTES: u64 = 512;
 
@@ -31,6 +39,27 @@ impl Kept {
         let occupied =
             |file: &PathBuf| std::fs::metadata(file).map_or(0, |found| found.blocks() * BLOCK_BYTES);
         Kept { used: used.unwrap_or(SystemTime::UNIX_EPOCH), bytes: files.iter().map(occupied).sum(), path }
+    }
+}
+
+/// For `map_err`: the system refused `action` on what is kept; where there is no room, with what helps.
+pub(super) fn refused<E: Into<io::Error>>(action: impl Into<String>) -> impl FnOnce(E) -> Error {
+    let action = action.into();
+    move |error| {
+        let error = error.into();
+        let source =
+            if is_full(&error) { io::Error::new(error.kind(), format!("{error} ({HELP})")) } else { error };
+        Error::System { action, source }
+    }
+}
+
+/// For `map_err` behind a tool that wrote to `folder`: they do not always say that there was no room.
+pub(super) fn perhaps_full(folder: &Path) -> impl FnOnce(Error) -> Error {
+    move |error| match (&error, rustix::fs::statvfs(folder)) {
+        (Error::Invalid(what), Ok(found)) if found.f_bavail * found.f_frsize < ROOM_BYTES => {
+            Error::Invalid(format!("{what}; no room is left in {} ({HELP})", folder.display()))
+        }
+        _ => error,
     }
 }
 

@@ -51,5 +51,5 @@ fn store(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     std::fs::write(&beside, bytes)
         .and_then(|()| std::fs::rename(&beside, path))
         .inspect_err(|_| drop(std::fs::remove_file(&beside)))
-        .map_err(Error::system(format!("write {}", path.display())))
+        .map_err(kept::refused(format!("write {}", path.display())))
 }

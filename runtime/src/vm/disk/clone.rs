@@ -15,6 +15,7 @@ use rustix::fs::SeekFrom;
 use super::master::Master;
 use super::qcow2;
 use crate::Error;
+use crate::vm::kept;
 use crate::vm::options::CloneKind;
 
 /// Bytes copied at once.
@@ -52,7 +53,7 @@ pub(in crate::vm) fn clone(master: &Master, kind: CloneKind, folder: &Path) -> R
             CloneKind::Linked => "make an overlay over",
             CloneKind::Copy => "copy",
         };
-        Error::system(format!("{what} the master disk in {}", folder.display()))
+        kept::refused(format!("{what} the master disk in {}", folder.display()))
     };
     let file = nameless(folder).map_err(refused())?;
     match kind {

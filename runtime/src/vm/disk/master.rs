@@ -56,12 +56,12 @@ impl Master {
         // Whoever has the lock is alone: what lies here was left by one that was killed.
         let scratch = Scratch::new(folder.join(format!("{name}.making")))?;
         let made = scratch.0.join("master");
-        build(rootfs, &name, &scratch.0, &made)?;
+        build(rootfs, &name, &scratch.0, &made).map_err(kept::perhaps_full(&folder))?;
         let file = File::open(&made).map_err(Error::system(format!("open {}", made.display())))?;
         file.sync_all()
             .and_then(|()| std::fs::write(length_path(&path), file.metadata()?.len().to_string()))
             .and_then(|()| std::fs::rename(&made, &path))
-            .map_err(Error::system(format!("write {}", path.display())))?;
+            .map_err(kept::refused(format!("write {}", path.display())))?;
         let made_in = Some(began.elapsed());
         cache::prune(&folder, &path);
         Ok(Master { made_in, ..Master::open_whole(&path)? })

@@ -19,6 +19,8 @@ mod loader;
 mod master;
 mod partition;
 mod qcow2;
+#[cfg(test)]
+mod room;
 mod root;
 #[cfg(test)]
 pub(super) mod tests;

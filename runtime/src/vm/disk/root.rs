@@ -51,14 +51,14 @@ impl RootDisk {
         if path.metadata().map_or(0, |found| found.len()) != bytes {
             let scratch = Scratch::new(folder.join(format!("{key}.making")))?;
             let made = scratch.0.join("root");
-            let refused = || Error::system(format!("write {}", made.display()));
+            let refused = || kept::refused(format!("write {}", made.display()));
             let file = File::create_new(&made).map_err(refused())?;
             file.set_len(bytes).map_err(refused())?;
             let uuid = uuid(&key);
             let root = FileSystem { file: &made, begin_bytes: 0, bytes, uuid: &uuid, has_journal: false };
-            root.fill(rootfs)?;
+            root.fill(rootfs).map_err(kept::perhaps_full(&folder))?;
             file.sync_all().map_err(refused())?;
-            std::fs::rename(&made, &path).map_err(Error::system(format!("write {}", path.display())))?;
+            std::fs::rename(&made, &path).map_err(kept::refused(format!("write {}", path.display())))?;
             cache::prune(&folder, &path);
         } else {
             kept::use_again(&path);

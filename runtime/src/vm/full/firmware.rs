@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::vm::disk;
 use crate::vm::instance::Firmware as Speech;
+use crate::vm::kept;
 use crate::vm::options::{FirmwareKind, Machine};
 use crate::vm::recipe;
 use crate::{Error, Requirement};
@@ -84,7 +85,13 @@ impl Firmware {
         let file = File::open(code).map_err(read(code))?;
         let content = std::fs::read(variables).map_err(read(variables))?;
         let own = disk::nameless(folder).and_then(|own| own.write_all_at(&content, 0).map(|()| own));
-        Ok(vec![file, own.map_err(Error::system("write the variables of a machine's firmware"))?])
+        Ok(vec![
+            file,
+            own.map_err(kept::refused(format!(
+                "write the variables of a machine's firmware in {}",
+                folder.display()
+            )))?,
+        ])
     }
 
     /// Arguments that name them as files `first` and the one behind it.

@@ -60,7 +60,11 @@ pub(super) fn get(
     })
 }
 
-fn get_or_make(
+/// That under `key`, or what `make` makes.
+///
+/// # Errors
+/// What `make` says: nothing is kept then.
+pub(super) fn get_or_make(
     folder: &Path,
     key: &str,
     memory_bytes: u64,
@@ -251,7 +255,7 @@ fn keep(path: &Path, key: &str, memory_bytes: u64, saved: &Saved) -> Result<(), 
     };
     written()
         .inspect_err(|_| drop(fs::remove_dir_all(&beside)))
-        .map_err(Error::system(format!("keep the template {}", path.display())))
+        .map_err(kept::refused(format!("keep the template {}", path.display())))
 }
 
 fn size(fd: &OwnedFd) -> io::Result<u64> {

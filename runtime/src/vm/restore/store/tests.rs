@@ -126,3 +126,38 @@ fn two_at_once_make_it_once() {
     });
     assert_eq!(made.into_inner(), 1);
 }
+
+/// Each file of a template in its turn has no room; the run has its template all the same, and the next one
+/// makes its own.
+#[test]
+fn a_template_without_room_is_used_and_not_kept() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can mount a small file system to fill");
+        return;
+    }
+    // Two pages of memory, one of state, one of the manifest.
+    for size in [c"size=4k", c"size=8k", c"size=12k"] {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().to_owned();
+        let tried = std::thread::spawn(move || {
+            crate::vm::disk::tests::mount_small(&path, size);
+            let made = get_or_make(&path, "k", MEMORY_BYTES, || saved(b'a')).expect("made");
+            assert_eq!(content(&made.memory)[5000], b'a');
+            assert!(
+                made.origin.starts_with("made for this run; it could not be kept: cannot keep the template ")
+                    && made.origin.contains("No space left on device")
+                    && made.origin.contains("make room there"),
+                "{}",
+                made.origin
+            );
+            let left = fs::read_dir(&path).expect("listed").map(|entry| entry.expect("read").file_name());
+            assert_eq!(left.collect::<Vec<_>>(), ["lock"]);
+            let flags = rustix::mount::MountFlags::empty();
+            rustix::mount::mount_remount(&path, flags, c"size=16k").expect("more room");
+            let made = get_or_make(&path, "k", MEMORY_BYTES, || saved(b'b')).expect("made");
+            assert_eq!(made.origin, "made for this run");
+            get_or_make(&path, "k", MEMORY_BYTES, no_need).expect("kept");
+        });
+        tried.join().unwrap_or_else(|_| panic!("{size:?}"));
+    }
+}
