@@ -57,6 +57,8 @@ pub(crate) struct Progressing {
     /// Each with when it was told.
     measures: BTreeMap<&'static str, Vec<(u64, u64)>>,
     log: VecDeque<String>,
+    /// When its service began to listen, and on which port.
+    listens: Option<(u64, u16)>,
     /// Its firmware's last line.
     firmware: String,
     outcome: Option<(Outcome, String)>,
@@ -101,11 +103,8 @@ impl Progressing {
                 self.decide(Outcome::Failed, format!("the command ended with exit status {code}"));
             }
             Event::Failed(error) => self.decide(Outcome::Failed, error),
-            Event::CommandExited(_)
-            | Event::Listening(_)
-            | Event::Parked
-            | Event::Became(_)
-            | Event::Observed(_) => {}
+            Event::Listening(port) => self.listens = self.listens.or(Some((at_ns, port))),
+            Event::CommandExited(_) | Event::Parked | Event::Became(_) | Event::Observed(_) => {}
         }
         if self.reached_ns(target).is_some() {
             self.decide(Outcome::Ready, String::new());
@@ -127,20 +126,36 @@ impl Progressing {
     }
 
     /// Its own end before it got there.
-    pub(super) fn decide_exited(&mut self) {
+    pub(super) fn decide_exited(&mut self, target: Target) {
         if let Some((_, exit)) = self.exited {
-            self.decide(Outcome::Failed, format!("ended too early with {exit}{}", self.whereabouts()));
+            self.decide(Outcome::Failed, format!("ended too early with {exit}{}", self.whereabouts(target)));
         }
     }
 
     /// How far it has come, as the end of a sentence.
-    fn whereabouts(&self) -> String {
+    fn whereabouts(&self, target: Target) -> String {
         match (self.ready_ns, self.phase()) {
-            (Some(ready_ns), _) => format!(", after it was ready {}", self.since_start(ready_ns)),
+            (Some(ready_ns), _) => {
+                format!(", after it was ready {}{}", self.since_start(ready_ns), self.unserved(target))
+            }
             (None, Some((began_ns, phase))) => {
                 format!(", in its phase {phase}, which began {}", self.since_start(began_ns))
             }
             (None, None) => String::new(),
+        }
+    }
+
+    /// What a service that has begun has not done.
+    fn unserved(&self, target: Target) -> String {
+        match self.listens.filter(|_| target == Target::Serving) {
+            Some((at_ns, port)) => {
+                format!(
+                    "; its service listens on port {port}, since {}, and has not answered",
+                    self.since_start(at_ns)
+                )
+            }
+            None if target == Target::Serving => "; its service does not listen".into(),
+            None => String::new(),
         }
     }
 
@@ -169,12 +184,12 @@ impl Progressing {
 
     /// What is to be said where a deadline has passed: `what` it has not done within the whole of them,
     /// or the phase that did not end within its own.
-    pub(super) fn lateness(&self, what: &str, deadlines: &Deadlines, now_ns: u64) -> String {
+    pub(super) fn lateness(&self, what: &str, target: Target, deadlines: &Deadlines, now_ns: u64) -> String {
         let (what, allowed_ns) = match self.phase_deadline_ns(deadlines) {
             Some((at_ns, longest_ns)) if at_ns <= now_ns => ("a phase took more than", longest_ns),
             _ => (what, deadlines.whole_ns),
         };
-        format!("{what} {} s{}", allowed_ns as f64 / 1e9, self.whereabouts())
+        format!("{what} {} s{}", allowed_ns as f64 / 1e9, self.whereabouts(target))
     }
 
     pub(super) fn exited(&self) -> bool {
@@ -355,7 +370,7 @@ mod tests {
         events.extend([(20, Event::Mark("kernel")), (10, Event::Mark("firmware"))]);
         events.push((400, Event::Exited(Exit::Code(3))));
         let mut attempt = after(&events, Target::Ready);
-        attempt.decide_exited();
+        attempt.decide_exited(Target::Ready);
         let row = attempt.row(&place(), 0);
         assert_eq!(row.outcome, Outcome::Failed);
         assert!(
@@ -380,7 +395,7 @@ mod tests {
         marks.push((100 + s, Event::Firmware("Booting from ROM...".into())));
         assert_eq!(at(&marks), 100 + 3 * s);
         let mut late = after(&marks, Target::Ready);
-        let error = late.lateness("not there after", &deadlines, 100 + 3 * s);
+        let error = late.lateness("not there after", Target::Ready, &deadlines, 100 + 3 * s);
         assert_eq!(
             error,
             "a phase took more than 2 s, in its phase firmware, which began 1.000 s after its start"
@@ -390,11 +405,32 @@ mod tests {
         assert!(error.ends_with("start; its firmware's last line: Booting from ROM..."), "{error}");
         marks.push((100 + 2 * s, Event::Mark("kernel")));
         assert_eq!(at(&marks), 100 + 60 * s);
-        let error = after(&marks, Target::Ready).lateness("not there after", &deadlines, 100 + 60 * s);
+        let error =
+            after(&marks, Target::Ready).lateness("not there after", Target::Ready, &deadlines, 100 + 60 * s);
         assert_eq!(error, "not there after 60 s, in its phase kernel, which began 2.000 s after its start");
         // The whole comes first where it is shorter.
         marks.push((100 + 59 * s, Event::Mark("firmware")));
         assert_eq!(at(&marks), 100 + 60 * s);
+    }
+
+    #[test]
+    fn a_service_that_never_comes_is_told_by_what_it_has_not_done() {
+        let deadlines = Deadlines::of(9.0, &std::collections::BTreeMap::new());
+        let said = |events: &[(u64, Event)], target| {
+            after(events, target).lateness("not there after", target, &deadlines, 9_000_000_100)
+        };
+        let mut events = vec![(100, Event::Mark("kernel")), (2_000_000_100, Event::Ready)];
+        let ready = "not there after 9 s, after it was ready 2.000 s after its start";
+        assert_eq!(said(&events, Target::Serving), format!("{ready}; its service does not listen"));
+        // Who waits for something else misses no service.
+        assert_eq!(said(&events, Target::Done), ready);
+        events.push((3_000_000_100, Event::Listening(80)));
+        assert_eq!(
+            said(&events, Target::Serving),
+            format!(
+                "{ready}; its service listens on port 80, since 3.000 s after its start, and has not answered"
+            )
+        );
     }
 
     #[test]

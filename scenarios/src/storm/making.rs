@@ -304,13 +304,13 @@ impl Storm {
         let mut undecided = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if slot.attempt.outcome().is_none() && now >= slot.deadline_ns {
-                slot.attempt.decide_exited();
+                slot.attempt.decide_exited(self.target);
                 let what = match (slot.attempt.started_ns, slot.stage) {
                     (None, _) => "no launcher was free within",
                     (_, Stage::Launching) => "its launch had not returned after",
                     _ => "not there after",
                 };
-                let error = slot.attempt.lateness(what, &self.order.deadlines, now);
+                let error = slot.attempt.lateness(what, self.target, &self.order.deadlines, now);
                 slot.attempt.decide(Outcome::Timeout, error);
             }
             if self.target == Target::Serving

@@ -221,44 +221,65 @@ fn boot(
     let vm = hypervisor.start(&start, &sink, |_| Ok(()))?;
     let deadline_ns = now_ns() + patience.as_nanos() as u64;
     let (mut parked, mut serving) = (false, service.is_none());
-    let mut last_words = String::new();
-    let mut phase = "";
-    let failed = |why: String, phase: &str, last_words: &str| {
-        let said =
-            if last_words.is_empty() { String::new() } else { format!("; the last it said: {last_words}") };
-        let phase = if phase.is_empty() { String::new() } else { format!(", in its phase {phase}") };
-        Error::Invalid(format!("no template for vm:restore: {why}{phase}{said}"))
-    };
+    let mut course = Course { awaits_service: guest_port.is_some(), ..Course::default() };
     while !(parked && serving) {
         match events.try_recv().map(|stamped| stamped.event) {
             Ok(Event::Parked) => parked = true,
             Ok(Event::Serving) => serving = true,
-            Ok(Event::Listening(_)) => {
+            Ok(Event::Listening(port)) => {
+                course.port = Some(port);
                 if let Some(address) = service {
                     let question = Question { address, protocol, namespace: None };
                     let asked = hypervisor.watch.ask(&question, sink.clone());
                     asked.map_err(Error::system(format!("request {address}")))?;
                 }
             }
-            Ok(Event::Mark(begun)) => phase = begun,
-            Ok(Event::Ready) => phase = "",
-            Ok(Event::Log(text) | Event::Firmware(text)) => last_words = text,
-            Ok(Event::Failed(why)) => return Err(failed(why, phase, &last_words)),
+            Ok(Event::Mark(begun)) => course.phase = begun,
+            Ok(Event::Ready) => course.is_ready = true,
+            Ok(Event::Log(text) | Event::Firmware(text)) => course.last_words = text,
+            Ok(Event::Failed(why)) => return Err(course.failed(why)),
             Ok(Event::CommandExited(code)) => {
-                return Err(failed(format!("its service ended with status {code}"), phase, &last_words));
+                return Err(course.failed(format!("its service ended with status {code}")));
             }
-            Ok(Event::Exited(exit)) => {
-                return Err(failed(format!("QEMU ended with {exit}"), phase, &last_words));
-            }
+            Ok(Event::Exited(exit)) => return Err(course.failed(format!("QEMU ended with {exit}"))),
             Ok(_) => {}
             Err(_) if now_ns() > deadline_ns => {
-                return Err(failed(format!("it was not there after {patience:?}"), phase, &last_words));
+                return Err(course.failed(format!("it was not there after {patience:?}")));
             }
             // Not a measurement: nobody is waiting for this to the millisecond.
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
     Ok(vm.hold(reach.map(Reach::into_held)))
+}
+
+/// How far a machine has come on its way to be a template.
+#[derive(Default)]
+struct Course {
+    phase: &'static str,
+    is_ready: bool,
+    /// Whether a service is waited for.
+    awaits_service: bool,
+    /// On which its service listens.
+    port: Option<u16>,
+    last_words: String,
+}
+
+impl Course {
+    fn failed(&self, why: String) -> Error {
+        let whereabouts = match (self.is_ready, self.port, self.phase) {
+            (true, _, _) if !self.awaits_service => ", after it was ready".into(),
+            (true, Some(port), _) => format!(", and its service listens on port {port} and does not answer"),
+            (true, None, _) => ", and its service does not listen".into(),
+            (false, _, "") => String::new(),
+            (false, _, phase) => format!(", in its phase {phase}"),
+        };
+        let said = match self.last_words.as_str() {
+            "" => String::new(),
+            last_words => format!("; the last it said: {last_words}"),
+        };
+        Error::Invalid(format!("no template for vm:restore: {why}{whereabouts}{said}"))
+    }
 }
 
 /// Memory that QEMU finds in a shared file is not part of the state.

@@ -1,6 +1,6 @@
 //! Real copies of a real machine: these tests need QEMU and a guest kernel.
 
-use guest::Became;
+use guest::{Became, Protocol, Service};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::super::trial::{Started, Trial, with_kernel};
@@ -162,6 +162,34 @@ fn a_template_that_does_not_get_there_says_how_far_it_came() {
         error.contains("no template for vm:restore: it was not there after 400ms, in its phase "),
         "{error}"
     );
+}
+
+#[test]
+fn a_template_whose_service_never_comes_is_given_up_and_not_kept() {
+    let trial = Trial::new("restore-unserved");
+    let Some(options) = with_kernel(Accel::Tcg, Machine::Microvm) else { return };
+    let hypervisor = Hypervisor::prepare(&trial.context, &options).expect("prepared");
+    let files = BootFiles::prepare(&trial.context, &options, &Image::builtin()).expect("prepared");
+    // The guest program itself, which says that it is there and waits for its end.
+    let argv = ["/init".into(), "fd:1".into(), Plan::new(Workload::Ready).to_word()].into();
+    let service = Service { protocol: Protocol::Http, port: 80 };
+    let plan = Plan::new(Workload::Service { service, argv });
+    let shape = Shape::of(&plan, &Limits::default(), hypervisor.access.is_given(&plan.workload));
+    let folder = trial.context.cache_dir.join(store::FOLDER);
+    let error = store::get_or_make(&folder, "k", shape.memory_bytes, || {
+        template::make(&hypervisor, &files, &shape, std::time::Duration::from_secs(8))
+    });
+    let error = error.expect_err("never there").to_string();
+    let expected = "no template for vm:restore: it was not there after 8s, and its service does not listen";
+    assert!(error.starts_with(expected), "{error}");
+    let kept = std::fs::read_dir(&folder).expect("listed").map(|entry| entry.expect("read").file_name());
+    assert_eq!(kept.collect::<Vec<_>>(), ["lock"]);
+    // Its machine is gone.
+    for root in crate::cgroup::Hierarchies::of_host().expect("readable").roots() {
+        let run = root.join(crate::cgroup::TOP).join(&trial.context.run_id);
+        let groups = std::fs::read_dir(run).into_iter().flatten().flatten();
+        assert_eq!(groups.filter(|entry| entry.path().is_dir()).count(), 0);
+    }
 }
 
 #[test]
