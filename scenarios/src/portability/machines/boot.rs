@@ -7,7 +7,9 @@ use runtime::clock::now_ns;
 use runtime::image::Image;
 use runtime::vm::{Accel, CloneKind, Converted, FirmwareKind, FullBackend, Hardware, Options, Outside};
 use runtime::watch::Question;
-use runtime::{Backend, Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, Requirement, RunContext, Stamped};
+use runtime::{
+    Backend, Event, EventSink, Instance, InstanceName, LaunchSpec, Limits, Requirement, RunContext, Stamped,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 

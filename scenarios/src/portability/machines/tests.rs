@@ -179,7 +179,10 @@ fn firmware_that_is_not_here_makes_platforms_impossible_and_not_the_disk_unfit()
     let cells = carry_out(&plan, &world, true, &Stop::new());
     let uefi: Vec<&Cell> = cells.iter().filter(|cell| cell.platform == "kvm-virtio/uefi").collect();
     assert_eq!(uefi.len(), 1);
-    assert_eq!((uefi[0].outcome, uefi[0].reason.as_str()), (CellOutcome::Impossible, "OVMF is not on this host"));
+    assert_eq!(
+        (uefi[0].outcome, uefi[0].reason.as_str()),
+        (CellOutcome::Impossible, "OVMF is not on this host")
+    );
     assert!(on(&cells, "kvm-virtio/bios").iter().all(|(_, outcome)| *outcome == CellOutcome::Works));
 }
 
