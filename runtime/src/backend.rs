@@ -49,6 +49,11 @@ pub trait Prepared: Send + Sync {
         Ok(())
     }
 
+    /// What is not as usual here and a reader should know before believing a number of it.
+    fn remark(&self) -> Option<String> {
+        None
+    }
+
     /// Why instances cannot be held to `limits` here; `None` where they can, as far as that is known
     /// without trying.
     fn cannot_hold(&self, _limits: &Limits) -> Option<String> {

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::backend::{Exit, InstanceName};
 
 /// Every phase a start may have.
-pub const PHASES: [&str; 27] = [
+pub const PHASES: [&str; 28] = [
     // Of machines.
     "clone",
     "vmm",
@@ -19,6 +19,7 @@ pub const PHASES: [&str; 27] = [
     "resume",
     // Of containers and processes.
     "cgroup",
+    "copy",
     "cgroup-join",
     "spawn",
     "namespaces",

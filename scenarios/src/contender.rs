@@ -8,6 +8,7 @@ use runtime::{Backend, Limits, Prepared, RunContext, Workload};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::stage::warn;
 use crate::{Error, Launch, Progress};
 
 /// A backend that takes part.
@@ -53,6 +54,9 @@ pub(crate) fn prepare(
         });
         match prepared {
             Ok(prepared) => {
+                if let Some(remark) = prepared.remark() {
+                    warn(run, progress, format!("{name}: {remark}"));
+                }
                 let full = json!({
                     "backend": name,
                     "launch": prepared.config(),

@@ -56,6 +56,46 @@ fn root_has_them_beside_its_own() {
     assert!(on_bridge.err.contains("a bridge needs root, which container:rootless has not"), "{on_bridge:?}");
 }
 
+/// On an overlay over an overlay no third can be mounted (FILESYSTEM_MAX_STACK_DEPTH, linux/fs.h).
+#[test]
+fn an_image_that_no_overlay_can_be_over_is_copied_and_that_is_said() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+mkdir base && mount -t tmpfs -o mode=755 none base && mount -t tmpfs -o mode=1777 none /var/tmp || exit 99
+cd base && mkdir -p lower/image/etc one two up1 work1 up2 work2 || exit 99
+mount -t overlay -o lowerdir=lower,upperdir=up1,workdir=work1 none one || exit 99
+mount -t overlay -o lowerdir=one,upperdir=up2,workdir=work2 none two || exit 99
+cd .. && export XDG_CACHE_HOME="$PWD/base/two/cache"
+"$0" "$@" --image base/two/image; code=$?
+ls -A /var/tmp >left
+exit $code"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_bench")]).args(STORM);
+    command.args(["--on", "container,container:rootless"]).current_dir(folder.path());
+    command.env_remove("SUDO_UID").env_remove("SUDO_GID");
+    let said = said(&mut command);
+    if said.code == Some(99) {
+        eprintln!("skipped: no overlay over an overlay can be mounted here: {said:?}");
+        return;
+    }
+    let told =
+        "container:rootless: rootfs: copy of the image for each instance: the kernel mounts no overlay";
+    assert!(said.err.contains(&format!("warning: {told}")), "{said:?}");
+    // The other is root's, with the same kernel: its attempts fail, and say at what.
+    let rows = rows(&folder.path().join("out/attempts.csv"));
+    let (copied, others): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row["backend"] == "container:rootless");
+    assert!(copied.len() == 3 && copied.iter().all(|row| row["outcome"] == "ready"), "{rows:?}");
+    assert!(others.iter().all(|row| row["error"].contains("make the root of a container")), "{rows:?}");
+    assert!(configuration(folder.path()).contains("copy of the image for each instance"));
+    let phases = std::fs::read_to_string(folder.path().join("out/phases.csv")).unwrap();
+    assert_eq!(phases.lines().filter(|line| line.contains(",copy,")).count(), 3, "{phases}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("left")).unwrap(), "");
+}
+
 #[test]
 fn an_ordinary_user_has_no_others() {
     if !is_root() {

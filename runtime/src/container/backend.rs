@@ -78,7 +78,7 @@ impl Backend for WeakenedBackend {
         self.without.iter().for_each(|mechanism| mechanism.leave_out(&mut setup));
         let groups = Groups::Of(Hierarchies::of_host()?);
         let means = Means { files, groups, user: None, without: self.without.clone() };
-        PreparedContainer::prepare(self.id(), context, image, setup, means)
+        Ok(Arc::new(PreparedContainer::new(self.id(), context, image, &mut setup, means)?))
     }
 }
 

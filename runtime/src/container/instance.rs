@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::copied::Copied;
 use super::reach::Service;
 use crate::cgroup::{Cgroup, Statistics};
 use crate::{Error, Exit, Footprint, Instance, Saved};
@@ -17,13 +18,21 @@ pub(super) struct Container {
     /// `None` where the user has none delegated.
     cgroup: Option<Cgroup>,
     service: Service,
+    /// Its files, where it has a copy of its own.
+    files: Option<Copied>,
     exit: Option<Exit>,
     is_paused: bool,
 }
 
 impl Container {
     pub(super) fn new(pid: i32, pidfd: OwnedFd, cgroup: Option<Cgroup>, service: Service) -> Container {
-        Container { pid, pidfd, cgroup, service, exit: None, is_paused: false }
+        Container { pid, pidfd, cgroup, service, files: None, exit: None, is_paused: false }
+    }
+
+    /// With files that go with it.
+    pub(super) fn with(mut self, files: Option<Copied>) -> Container {
+        self.files = files;
+        self
     }
 
     fn group(&self) -> Result<&Cgroup, Error> {
@@ -115,6 +124,7 @@ impl Instance for Container {
         if let Some(cgroup) = &mut self.cgroup {
             cgroup.end()?;
         }
+        self.files.take().map_or(Ok(()), Copied::remove)?;
         Ok(self.exit.unwrap_or(Exit::Signal(libc::SIGKILL)))
     }
 }

@@ -11,6 +11,7 @@ mod behalf;
 mod checkpoint;
 mod child;
 mod compiled;
+mod copied;
 mod device;
 mod hidden;
 mod identity;

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::behalf::User;
+use super::copied::{Copies, is_refusal};
 use super::idmap::Mapped;
 use super::instance::Container;
 use super::mechanism::Mechanism;
 use super::mount::{no_attributes, set_attributes};
-use super::reach::Reach;
+use super::reach::{Reach, Service};
 use super::setup::{IdMaps, Namespace, Namespaces, Setup};
 use super::syscall::Errno;
-use super::{Compiled, Launch, place, setup, standard};
+use super::{Compiled, Launch, place, root, setup, standard};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::clock::now_ns;
 use crate::event::{Event, EventSink};
@@ -36,6 +37,8 @@ pub(super) struct PreparedContainer {
     user: Option<User>,
     null: OwnedFd,
     files: Option<Files>,
+    /// In place of an overlay of those, where the kernel refuses it.
+    copies: Option<Copies>,
     maps: IdMaps,
     compiled: Compiled,
     network: Kind,
@@ -70,19 +73,23 @@ pub(super) enum Groups {
 }
 
 impl PreparedContainer {
-    pub(super) fn prepare(
+    /// Sets what of `setup` is the run's.
+    ///
+    /// # Errors
+    /// What cannot be carried out, by name.
+    pub(super) fn new(
         backend: String,
         context: &RunContext,
         image: &Image,
-        mut setup: Setup,
+        setup: &mut Setup,
         means: Means,
-    ) -> Result<Arc<dyn Prepared>, Error> {
+    ) -> Result<PreparedContainer, Error> {
         let Means { files, groups, user, without } = means;
         crate::guest_program()?;
         let bridge = context.network.bridge()?;
         setup.loopback = setup.namespaces.network == Namespace::New && context.network.kind() != Kind::None;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
-        Ok(Arc::new(PreparedContainer {
+        Ok(PreparedContainer {
             backend,
             watch: context.watch.clone(),
             run: context.run_id.clone(),
@@ -90,16 +97,58 @@ impl PreparedContainer {
             groups,
             user,
             null: null.map_err(Error::system("open /dev/null"))?.into(),
-            compiled: Compiled::new(&setup)?,
+            compiled: Compiled::new(setup)?,
             names_itself: setup.namespaces.uts == Namespace::New,
             namespaces: names(&setup.namespaces),
             without,
-            maps: setup.id_maps.unwrap_or_default(),
+            maps: setup.id_maps.clone().unwrap_or_default(),
             files,
+            copies: None,
             network: context.network.kind(),
             bridge,
             image: image.digest.clone(),
-        }))
+        })
+    }
+
+    /// What the kernel says where it does not mount the overlay of a container; found by starting one.
+    ///
+    /// # Errors
+    /// Where its files cannot be handed to it.
+    pub(super) fn refused_overlay(&self) -> Result<Option<std::io::Error>, Error> {
+        let (null, trees) = (self.null.as_fd(), self.trees()?);
+        let trees: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+        let launch = Launch {
+            program: Some(crate::guest_program()?),
+            args: Some(vec![c"guest".into()]),
+            fds: &[null, null, null],
+            trees: &trees,
+            hostname: None,
+            entrance: None,
+            gate: None,
+            before_root: None,
+            ends_with_parent: true,
+        };
+        let started = match self.user {
+            Some(user) => user.carry_out(|| self.compiled.start(&launch))?,
+            None => self.compiled.start(&launch),
+        };
+        Ok(match started {
+            Ok(started) => {
+                drop(Container::new(started.pid, started.pidfd, None, Service::None));
+                None
+            }
+            Err(Error::System { action, source }) if action == root::ACTION && is_refusal(&source) => {
+                Some(source)
+            }
+            // Each attempt will tell.
+            Err(_) => None,
+        })
+    }
+
+    /// Gives each container a copy of the image.
+    pub(super) fn copy_instead(&mut self, copies: Copies) {
+        self.files = None;
+        self.copies = Some(copies);
     }
 
     fn group(&self, spec: &LaunchSpec) -> Result<Option<Cgroup>, Error> {
@@ -203,8 +252,15 @@ impl Prepared for PreparedContainer {
                 Groups::Of(hierarchies) => hierarchies.mode().to_string(),
                 Groups::None(why) => format!("none: {why}"),
             },
-            "owners": self.files.as_ref().map(Files::owners),
-            "rootfs": if self.files.is_some() { "overlay: image below, tmpfs above" } else { "tmpfs, read-only" },
+            "owners": match &self.copies {
+                Some(copies) => Some(copies.owners().into()),
+                None => self.files.as_ref().map(Files::owners),
+            },
+            "rootfs": match (&self.copies, &self.files) {
+                (Some(copies), _) => copies.describe(),
+                (None, Some(_)) => "overlay: image below, tmpfs above".into(),
+                (None, None) => "tmpfs, read-only".into(),
+            },
             "mounts": ["/proc", "/sys (read-only)", "/dev (tmpfs)", "/dev/pts", "/dev/shm", "/dev/mqueue"],
             "masked": standard::MASKED,
             "read_only": standard::READ_ONLY,
@@ -219,6 +275,10 @@ impl Prepared for PreparedContainer {
         })
     }
 
+    fn remark(&self) -> Option<String> {
+        self.copies.as_ref().map(|copies| format!("rootfs: {}", copies.describe()))
+    }
+
     fn cannot_hold(&self, limits: &Limits) -> Option<String> {
         let Groups::None(why) = &self.groups else { return None };
         // Accounting is given up where there is no group; a limit never is.
@@ -229,6 +289,12 @@ impl Prepared for PreparedContainer {
     fn launch(&self, spec: &LaunchSpec, events: EventSink) -> Result<Box<dyn Instance>, Error> {
         events.send(now_ns(), Event::Mark("cgroup"));
         let cgroup = self.group(spec)?;
+        let copied = self.copies.as_ref().map(|copies| {
+            events.send(now_ns(), Event::Mark("copy"));
+            copies.of_instance(&spec.name)
+        });
+        let (copied, own) = copied.transpose()?.unzip();
+        let compiled = own.as_ref().unwrap_or(&self.compiled);
         let (inside, outside) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         let mut plan = spec.plan.clone();
         let reach = Reach::new(self.network, self.bridge.as_ref(), &mut plan)?;
@@ -267,8 +333,8 @@ impl Prepared for PreparedContainer {
             ends_with_parent: true,
         };
         let started = match self.user {
-            Some(user) => user.carry_out_beside(|| self.compiled.start(&launch))?,
-            None => self.compiled.start(&launch),
+            Some(user) => user.carry_out_beside(|| compiled.start(&launch))?,
+            None => compiled.start(&launch),
         }?;
         let mut marks = started.marks;
         let plugged_ns = plugged_ns.into_inner();
@@ -281,7 +347,7 @@ impl Prepared for PreparedContainer {
         }
         // From here on the instance is owned: an error below drops and thereby ends it.
         let watched = started.pidfd.try_clone().map_err(Error::system("duplicate a pidfd"))?;
-        let instance = Container::new(started.pid, started.pidfd, cgroup, reach.into_service());
+        let instance = Container::new(started.pid, started.pidfd, cgroup, reach.into_service()).with(copied);
         self.watch
             .add(Source::Channel(outside.into()), events.clone())
             .and_then(|()| self.watch.add(Source::Exit(watched), events))

@@ -23,6 +23,9 @@ const LOWER_FIRST: usize = 900;
 /// Most lower folders: overlayfs itself stops at 500.
 const LOWER_MAX: usize = 100;
 
+/// What this step is called in errors.
+pub(super) const ACTION: &str = "make the root of a container";
+
 /// How the root is made.
 #[derive(Debug)]
 pub(super) struct Root {
@@ -56,7 +59,7 @@ impl Root {
         let source = source_of(source)?;
         let is_new = setup.namespaces.mount == Namespace::New;
         Ok(Root {
-            label: labels.add("make the root of a container"),
+            label: labels.add(ACTION),
             source,
             // What the host does later comes in only where that was asked for. What is mounted
             // here goes out only where the last step below says so.

@@ -3,12 +3,14 @@
 //! Inside the user is root. Other ids are mapped where the system has given the user some
 //! (subuid(5)) and has the set-user-ID programs that map them (newuidmap(1)); else root is all there
 //! is. Limits are held where a cgroup has been delegated, else refused. There is no bridge: a
-//! listening socket is inherited. Where bench is root it starts them for an ordinary user ([`User`]).
+//! listening socket is inherited. Where the kernel mounts no overlay for a user each container gets a copy
+//! of the image, and the results say so. Where bench is root it starts them for an ordinary user ([`User`]).
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::behalf::User;
+use super::copied::Copies;
 use super::prepared::{Files, Groups, Means, PreparedContainer};
 use super::setup::{IdMaps, IdRange, MapWriter};
 use super::{backend, idmap, standard};
@@ -79,9 +81,16 @@ impl Backend for RootlessBackend {
             Ok(hierarchies) => Groups::Of(hierarchies),
             Err(why) => Groups::None(why.to_string()),
         };
-        let setup = standard::setup(files.as_ref().map(Files::path), maps);
+        let mut setup = standard::setup(files.as_ref().map(Files::path), maps);
         let means = Means { files, groups, user, without: Vec::new() };
-        PreparedContainer::prepare(self.id(), context, image, setup, means)
+        let mut prepared = PreparedContainer::new(self.id(), context, image, &mut setup, means)?;
+        if let Some(folder) = &image.rootfs
+            && let Some(said) = prepared.refused_overlay()?
+        {
+            let why = format!("the kernel mounts no overlay for a user here: {said}");
+            prepared.copy_instead(Copies::new(context, folder, setup, user, why)?);
+        }
+        Ok(Arc::new(prepared))
     }
 }
 

@@ -120,10 +120,16 @@ fn a_folder_others_may_enter_goes_with_its_run() {
     fs::create_dir(path.join("deep")).expect("made");
     fs::write(path.join("deep/file"), "x").expect("written");
     std::mem::forget(folder);
+    let copies = OutsideFolder::for_copies(run.dir(), place.folder.path(), &id, 0o711).expect("made");
+    let copies_path = copies.path().to_owned();
+    assert_eq!(mode(&copies_path), 0o711);
+    std::mem::forget(copies);
     die(run);
     let removed = place.host().clean().expect("cleaned").removed;
-    assert!(!path.exists());
-    assert!(removed.contains(&format!("removed the folder {}", path.display())), "{removed:?}");
+    for path in [path, copies_path] {
+        assert!(!path.exists());
+        assert!(removed.contains(&format!("removed the folder {}", path.display())), "{removed:?}");
+    }
     assert_eq!(place.host().clean().expect("clean"), Cleaned::default());
 }
 

@@ -52,16 +52,90 @@ fn a_user_with_subordinate_ids_has_them_inside() {
     super::copy_tools(&folder.path().join("rootfs"));
     let script = "cd \"$0\" && printf 'them:x:%s:%s::/:/bin/sh\\n' $1 $1 >passwd && echo them:300000:65536 >subid && \
                   chown -R $1 . && mount --bind passwd /etc/passwd && mount --bind subid /etc/subuid && \
-                  mount --bind subid /etc/subgid && cd / || exit 99; id=$1; shift; \
-                  exec setpriv --reuid=$id --regid=$id --clear-groups \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(folder.path());
-    // The test program by its descriptor, which this process holds open meanwhile.
-    let own = std::fs::File::open("/proc/self/exe").expect("opened");
-    rustix::io::fcntl_setfd(&own, rustix::io::FdFlags::empty()).expect("inherited");
-    let program = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&own));
-    command.args([&NOBODYS_ID.to_string(), &program]);
-    assert_passes(&mut command, "as_the_user_with_ids", folder.path());
+                  mount --bind subid /etc/subgid && cd / || exit 99";
+    assert_passes_behind(&format!("{script}; {AS_USER}"), "as_the_user_with_ids", folder.path());
+}
+
+/// Becomes the user `$1`, and the rest.
+const AS_USER: &str = r#"id=$1; shift; exec setpriv --reuid=$id --regid=$id --clear-groups "$@""#;
+
+/// An image over which no overlay can be: the kernel stacks two file systems and no third
+/// (FILESYSTEM_MAX_STACK_DEPTH, linux/fs.h), and this one lies on an overlay over an overlay.
+const STACKED: &str = r#"
+cd "$0" && mkdir base && mount -t tmpfs -o mode=755 none base && cp -a rootfs base && cd base || exit 99
+mkdir one two up1 work1 up2 work2 && chown -R "$OWNER" . || exit 99
+mount -t overlay -o lowerdir=rootfs,upperdir=up1,workdir=work1 none one || exit 99
+mount -t overlay -o lowerdir=one,upperdir=up2,workdir=work2 none two || exit 99
+export BENCH_TEST_ROOTFS="$PWD/two"
+chown "$OWNER" "$0" && cd /"#;
+
+#[test]
+fn a_user_whose_kernel_refuses_the_overlay_gets_copies() {
+    if !super::is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(folder.path().join("rootfs")).expect("made");
+    super::copy_tools(&folder.path().join("rootfs"));
+    let script = format!("OWNER=$1; {STACKED}; {AS_USER}");
+    assert_passes_behind(&script, "as_the_user_with_copies", folder.path());
+}
+
+/// The part of the test above that is the user's.
+#[test]
+#[ignore = "run by a_user_whose_kernel_refuses_the_overlay_gets_copies, as another user"]
+fn as_the_user_with_copies() {
+    let Some(rootfs) = std::env::var_os(TOOLS) else { panic!("only for another test") };
+    assert_copies(rootfs.into(), &std::env::temp_dir(), "root's inside, all of them", NOBODYS_ID);
+}
+
+#[test]
+fn root_makes_copies_for_the_user_where_it_must() {
+    if User::of_root().is_none() {
+        eprintln!("skipped: only root can start something for another user");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(folder.path().join("rootfs")).expect("made");
+    super::copy_tools(&folder.path().join("rootfs"));
+    let script =
+        format!(r#"OWNER=0; {STACKED}; mount -t tmpfs -o mode=1777 none /var/tmp; shift; exec "$@""#);
+    assert_passes_behind(&script, "as_root_with_copies", folder.path());
+}
+
+/// The part of the test above that is in mounts of its own.
+#[test]
+#[ignore = "run by root_makes_copies_for_the_user_where_it_must, beside mounts"]
+fn as_root_with_copies() {
+    let Some(rootfs) = std::env::var_os(TOOLS) else { panic!("only for another test") };
+    let user = User::of_root().expect("root");
+    let parent = std::path::Path::new("/var/tmp");
+    assert_copies(rootfs.into(), parent, "those of the image, as the ids are mapped", user.uid);
+}
+
+/// Each container has files of its own, which go with it, and what they are is told.
+fn assert_copies(rootfs: std::path::PathBuf, parent: &std::path::Path, owners: &str, owner: u32) {
+    use std::os::unix::fs::MetadataExt;
+    let prepared = prepare(rootfs.clone());
+    let config = prepared.config();
+    let told_rootfs = config["rootfs"].as_str().expect("told");
+    let expected = "copy of the image for each instance: the kernel mounts no overlay for a user here: ";
+    assert!(told_rootfs.starts_with(expected), "{config}");
+    assert_eq!(prepared.remark(), Some(format!("rootfs: {told_rootfs}")));
+    assert!(config["owners"].as_str().is_some_and(|text| text.starts_with(owners)), "{config}");
+    let copies = parent.join("bench-test-rootless-copies");
+    let script = "id -u; ls -ln /bin/sh | cut -d' ' -f3; echo x >/new && cat /new; mount | grep -c ' / '";
+    let (mut one, lines) = told(prepared.as_ref(), script);
+    assert_eq!(lines, ["0", "0", "x", "1"]);
+    let own = std::fs::metadata(copies.join("s0-i0")).expect("there");
+    assert_eq!((own.uid(), own.mode() & 0o777), (owner, 0o700));
+    assert!(copies.join("s0-i0/rootfs/new").exists() && !rootfs.join("new").exists());
+    one.stop().expect("stopped");
+    assert!(!copies.join("s0-i0").exists());
+    let (another, lines) = told(prepared.as_ref(), "test -e /new || echo none");
+    assert_eq!(lines, ["none"]);
+    drop((another, prepared));
+    assert!(!copies.exists());
 }
 
 /// Root's bench starts them as one of the user's would: what is seen of them inside and outside is the same.
@@ -141,6 +215,18 @@ fn facts(prepared: &dyn Prepared) -> Vec<String> {
     assert_eq!(asked, 0);
     facts.push(format!("owner {owner}"));
     facts
+}
+
+/// The same behind a `script` in a mount namespace, which is given `folder`, an id and what to execute.
+fn assert_passes_behind(script: &str, test: &str, folder: &std::path::Path) {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(folder);
+    // The test program by its descriptor, which this process holds open meanwhile.
+    let own = std::fs::File::open("/proc/self/exe").expect("opened");
+    rustix::io::fcntl_setfd(&own, rustix::io::FdFlags::empty()).expect("inherited");
+    let program = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&own));
+    command.args([&NOBODYS_ID.to_string(), &program]);
+    assert_passes(&mut command, test, folder);
 }
 
 /// Has this test program, as `command` starts it, carry out another of these tests; gives what it said.
@@ -227,6 +313,8 @@ fn as_the_user() {
     let prepared = prepare(rootfs.into());
     let config = prepared.config().to_string();
     assert!(config.contains("not delegated because"), "{config}");
+    // The control of those with copies.
+    assert!(config.contains("overlay: image below") && prepared.remark().is_none(), "{config}");
     let script = "id -u; cat /proc/self/uid_map; hostname; ls /sys/class/net; ls -ln /bin/sh | cut -d' ' -f3; \
                   echo x > /new && cat /new; grep Seccomp: /proc/self/status; grep CapEff /proc/self/status";
     let (mut instance, lines) = told(prepared.as_ref(), script);
