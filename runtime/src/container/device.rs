@@ -1,10 +1,10 @@
 //! Device nodes and links of a container.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 
 use super::mount::{self, Bind};
-use super::place::{Links, Missing, Place};
+use super::place::{Links, Parents, Place};
 use super::report::{Label, Labels, Report};
 use super::setup::{Device, DeviceKind, MountAttributes, Namespace, Reach, Setup};
 use super::syscall::{Answer, Errno, raw};
@@ -46,17 +46,17 @@ impl Devices {
     /// # Safety
     /// In the child, before it has left the host's root.
     pub(super) unsafe fn make(&self, root: usize, report: &Report) -> Answer<()> {
+        let mut parents = Parents::default();
         // SAFETY: passed on; descriptors are this child's.
         unsafe {
             for (label, place, node) in &self.nodes {
                 report.at(*label);
+                let within = parents.of(place, root)?;
                 match node {
-                    Node::Made { mode, device, uid, gid } => {
-                        make_node(place, root, *mode, *device, *uid, *gid)?
-                    }
+                    Node::Made { mode, device, uid, gid } => make_node(within, *mode, *device, *uid, *gid)?,
                     Node::Bound(source) => {
+                        let target = place.ensure_file(root, within)?;
                         let tree = source.open()?;
-                        let target = place.ensure(root, Missing::File)?;
                         mount::attach(tree, target)?;
                         let _ = raw!(SYS_close, tree);
                         let _ = raw!(SYS_close, target);
@@ -65,10 +65,8 @@ impl Devices {
             }
             for (label, place, text) in &self.links {
                 report.at(*label);
-                let (folder, name) = place.parent(root)?;
-                let made = raw!(SYS_symlinkat, text.as_ptr(), folder, name.as_ptr());
-                let _ = raw!(SYS_close, folder);
-                match made {
+                let (folder, name) = parents.of(place, root)?;
+                match raw!(SYS_symlinkat, text.as_ptr(), folder, name.as_ptr()) {
                     // The image's or a mount's own.
                     Ok(_) | Err(Errno(libc::EEXIST)) => {}
                     Err(error) => return Err(error),
@@ -122,11 +120,16 @@ fn check_host(host: &Path, kind: DeviceKind) -> Result<(), Error> {
     Err(Error::Invalid(format!("{} on this host is not the device {kind:?}", host.display())))
 }
 
-unsafe fn make_node(place: &Place, root: usize, mode: u32, device: u64, uid: u32, gid: u32) -> Answer<()> {
+unsafe fn make_node(
+    (folder, name): (usize, &CStr),
+    mode: u32,
+    device: u64,
+    uid: u32,
+    gid: u32,
+) -> Answer<()> {
     // SAFETY: strings and data live through the calls; descriptors are this child's.
     unsafe {
-        let (folder, name) = place.parent(root)?;
-        let result = match raw!(SYS_mknodat, folder, name.as_ptr(), mode, device) {
+        match raw!(SYS_mknodat, folder, name.as_ptr(), mode, device) {
             Ok(_) => {
                 // The mode again: the mask has taken from it.
                 let flags = libc::AT_SYMLINK_NOFOLLOW;
@@ -136,14 +139,12 @@ unsafe fn make_node(place: &Place, root: usize, mode: u32, device: u64, uid: u32
             }
             Err(Errno(libc::EEXIST)) => same_node(folder, name, mode, device),
             Err(error) => Err(error),
-        };
-        let _ = raw!(SYS_close, folder);
-        result
+        }
     }
 }
 
 /// A node that is there already must be the same device itself, not a link to something (CVE-2025-31133).
-unsafe fn same_node(folder: usize, name: &std::ffi::CStr, mode: u32, device: u64) -> Answer<()> {
+unsafe fn same_node(folder: usize, name: &CStr, mode: u32, device: u64) -> Answer<()> {
     // SAFETY: as in `make_node`; the result is plain data.
     unsafe {
         let mut found: libc::statx = std::mem::zeroed();

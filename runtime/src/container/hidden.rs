@@ -60,11 +60,24 @@ impl Hidden {
                 mount::make_read_only(tree, Reach::Tree)?;
                 cover(tree, target)?;
             }
+            // One file system for all folders: a second is slower to make than to copy the first's mount.
+            let mut nothing = None;
             for (label, place) in &self.masked {
                 report.at(*label);
                 let Some(target) = present(place.open(root))? else { continue };
-                let tree = if mount::is_folder(target)? { self.nothing.make()? } else { self.null.open()? };
-                cover(tree, target)?;
+                match (mount::is_folder(target)?, nothing) {
+                    (false, _) => cover(self.null.open()?, target)?,
+                    (true, Some(tree)) => cover(mount::copy(tree, Reach::One)?, target)?,
+                    (true, None) => {
+                        let tree = self.nothing.make()?;
+                        mount::attach(tree, target)?;
+                        let _ = raw!(SYS_close, target);
+                        nothing = Some(tree);
+                    }
+                }
+            }
+            if let Some(tree) = nothing {
+                let _ = raw!(SYS_close, tree);
             }
         }
         Ok(())

@@ -94,18 +94,29 @@ impl Place {
                 answer => return answer,
             }
             let (parent, name) = self.parent(root)?;
-            let made = match missing {
-                Missing::Folder => raw!(SYS_mkdirat, parent, name.as_ptr(), 0o755).map(|_| None),
-                Missing::File => {
-                    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-                    raw!(SYS_openat, parent, name.as_ptr(), flags, 0o644).map(Some)
-                }
+            let opened = match missing {
+                Missing::Folder => match raw!(SYS_mkdirat, parent, name.as_ptr(), 0o755) {
+                    Ok(_) | Err(Errno(libc::EEXIST)) => self.open(root),
+                    Err(error) => Err(error),
+                },
+                Missing::File => self.ensure_file(root, (parent, name)),
             };
             let _ = raw!(SYS_close, parent);
-            match made {
-                Ok(Some(file)) => Ok(file),
-                Ok(None) | Err(Errno(libc::EEXIST)) => self.open(root),
-                Err(error) => Err(error),
+            opened
+        }
+    }
+
+    /// Opens a file, and makes it where it is missing, in the folder that [`Place::parent`] gave.
+    ///
+    /// # Safety
+    /// As [`Place::open`].
+    pub(super) unsafe fn ensure_file(&self, root: usize, (parent, name): (usize, &CStr)) -> Answer {
+        let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: passed on; descriptors are this child's.
+        unsafe {
+            match raw!(SYS_openat, parent, name.as_ptr(), flags, 0o644) {
+                Err(Errno(libc::EEXIST)) => self.open(root),
+                answer => answer,
             }
         }
     }
@@ -134,6 +145,43 @@ impl Place {
             }
             Ok((open_in(root, parent, flags, self.resolve)?, name))
         }
+    }
+}
+
+/// The folder of the place before, kept open: places in a row are mostly of one folder.
+#[derive(Default)]
+pub(super) struct Parents<'a>(Option<(&'a CStr, u64, usize)>);
+
+impl<'a> Parents<'a> {
+    /// As [`Place::parent`]; the descriptor is good until the next place is asked for.
+    ///
+    /// # Safety
+    /// As [`Place::open`]; all places are of one root.
+    pub(super) unsafe fn of(&mut self, place: &'a Place, root: usize) -> Answer<(usize, &'a CStr)> {
+        let Some((parent, name)) = place.parts.last() else { return Err(Errno(libc::EINVAL)) };
+        if let Some((last, resolve, folder)) = &self.0
+            && (*last, *resolve) == (parent.as_c_str(), place.resolve)
+        {
+            return Ok((*folder, name));
+        }
+        self.close();
+        // SAFETY: passed on.
+        let (folder, name) = unsafe { place.parent(root) }?;
+        self.0 = Some((parent, place.resolve, folder));
+        Ok((folder, name))
+    }
+
+    fn close(&mut self) {
+        if let Some((_, _, folder)) = self.0.take() {
+            // SAFETY: opened here, and nobody else's.
+            let _ = unsafe { raw!(SYS_close, folder) };
+        }
+    }
+}
+
+impl Drop for Parents<'_> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

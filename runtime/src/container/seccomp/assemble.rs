@@ -45,54 +45,104 @@ pub(super) fn assemble(rules: &[(u32, Action)], last_known: u32) -> Vec<u64> {
             _ => joined.push((first, action)),
         }
     }
-    let mut program = vec![
-        instruction(LOAD, 0, 0, ARCH),
-        instruction(IF_EQUAL, 1, 0, ARCHITECTURE),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        instruction(LOAD, 0, 0, NUMBER),
-    ];
-    program.extend(tree(&joined));
-    program
+    let mut code = Backwards::default();
+    let found = code.search(&joined);
+    code.follow(found);
+    let number = code.put(LOAD, 0, 0, NUMBER);
+    let kill = code.answer(libc::SECCOMP_RET_KILL_PROCESS);
+    code.decide(IF_EQUAL, ARCHITECTURE, number, kill);
+    code.put(LOAD, 0, 0, ARCH);
+    code.instructions.reverse();
+    code.instructions
 }
 
-/// A search for the range of the number in the accumulator.
-fn tree(ranges: &[(u32, Action)]) -> Vec<u64> {
-    if let [(_, action)] = ranges {
-        return leaf(*action);
+/// Instructions from the last to the first. Jumps lead onwards only, so what one leads to is there already,
+/// and answers are there once for all who give them: the kernel compiles a program at each installation.
+#[derive(Default)]
+struct Backwards {
+    instructions: Vec<u64>,
+    /// What is answered, and where.
+    answers: Vec<(u32, usize)>,
+}
+
+/// An instruction, counted from the program's end.
+type Place = usize;
+
+/// How far a conditional jump leads.
+const REACH: usize = u8::MAX as usize;
+
+impl Backwards {
+    fn put(&mut self, operation: u16, then: usize, otherwise: usize, value: u32) -> Place {
+        self.instructions.push(instruction(operation, then as u8, otherwise as u8, value));
+        self.instructions.len() - 1
     }
-    let (below, above) = ranges.split_at(ranges.len() / 2);
-    let Some((first, _)) = above.first() else { return Vec::new() };
-    let (below, above) = (tree(below), tree(above));
-    // Conditional jumps reach 255 instructions; the unconditional one any number.
-    let mut program =
-        vec![instruction(IF_AT_LEAST, 0, 1, *first), instruction(JUMP, 0, 0, below.len() as u32)];
-    program.extend(below);
-    program.extend(above);
-    program
-}
 
-fn leaf(action: Action) -> Vec<u64> {
-    let refuse = instruction(RETURN, 0, 0, errno(libc::EPERM));
-    let allow = instruction(RETURN, 0, 0, ALLOW);
-    let load = |argument: u32| instruction(LOAD, 0, 0, low_half(argument));
-    match action {
-        Action::Allow => vec![allow],
-        Action::Errno(number) => vec![instruction(RETURN, 0, 0, errno(number))],
-        Action::RefuseBits { argument, bits } => {
-            vec![load(argument), instruction(IF_BITS, 0, 1, bits), refuse, allow]
+    /// How many instructions the next one skips to get there.
+    fn distance(&self, place: Place) -> usize {
+        self.instructions.len() - 1 - place
+    }
+
+    /// Somewhere within `reach` from where `place` is gone on with.
+    fn near(&mut self, place: Place, reach: usize) -> Place {
+        match self.distance(place) {
+            distance if distance <= reach => place,
+            distance => self.put(JUMP, 0, 0, distance as u32),
         }
-        Action::RefuseValue { argument, value } => {
-            vec![load(argument), instruction(IF_EQUAL, 0, 1, value), refuse, allow]
+    }
+
+    /// The next instruction to be put goes on at `place`.
+    fn follow(&mut self, place: Place) {
+        self.near(place, 0);
+    }
+
+    /// The next instruction goes to one or the other.
+    fn decide(&mut self, operation: u16, value: u32, then: Place, otherwise: Place) -> Place {
+        // One less, for the other may be brought near behind it.
+        let then = self.near(then, REACH - 1);
+        let otherwise = self.near(otherwise, REACH);
+        self.put(operation, self.distance(then), self.distance(otherwise), value)
+    }
+
+    fn answer(&mut self, value: u32) -> Place {
+        let known = self.answers.iter().rev().find(|(answer, _)| *answer == value);
+        if let Some((_, place)) = known.filter(|(_, place)| self.distance(*place) < REACH) {
+            return *place;
         }
-        Action::OnlyValues { argument, values } => {
-            let mut program = vec![load(argument)];
-            for (number, value) in values.iter().enumerate() {
-                let left = (values.len() - 1 - number) as u8;
-                program.push(instruction(IF_EQUAL, left + 1, 0, *value));
+        let place = self.put(RETURN, 0, 0, value);
+        self.answers.push((value, place));
+        place
+    }
+
+    /// A search for the range of the number in the accumulator.
+    fn search(&mut self, ranges: &[(u32, Action)]) -> Place {
+        let (below, above) = ranges.split_at(ranges.len() / 2);
+        let Some((first, action)) = above.first() else { return self.answer(errno(libc::ENOSYS)) };
+        if below.is_empty() {
+            return self.act(*action);
+        }
+        let (above, below) = (self.search(above), self.search(below));
+        self.decide(IF_AT_LEAST, *first, above, below)
+    }
+
+    fn act(&mut self, action: Action) -> Place {
+        let (argument, tests): (u32, Vec<(u16, u32, bool)>) = match action {
+            Action::Allow => return self.answer(ALLOW),
+            Action::Errno(number) => return self.answer(errno(number)),
+            Action::RefuseBits { argument, bits } => (argument, vec![(IF_BITS, bits, false)]),
+            Action::RefuseValue { argument, value } => (argument, vec![(IF_EQUAL, value, false)]),
+            Action::OnlyValues { argument, values } => {
+                (argument, values.iter().map(|value| (IF_EQUAL, *value, true)).collect())
             }
-            program.extend([refuse, allow]);
-            program
+        };
+        let (refused, allowed) = (self.answer(errno(libc::EPERM)), self.answer(ALLOW));
+        let meets_allowed = tests.iter().any(|(_, _, allows)| *allows);
+        let mut next = if meets_allowed { refused } else { allowed };
+        for (operation, value, allows) in tests.into_iter().rev() {
+            let met = if allows { allowed } else { refused };
+            next = self.decide(operation, value, met, next);
         }
+        self.follow(next);
+        self.put(LOAD, 0, 0, low_half(argument))
     }
 }
 

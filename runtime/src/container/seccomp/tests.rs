@@ -85,6 +85,35 @@ fn every_number_gets_the_action_of_its_rule_in_few_steps() {
             _ => refused(libc::ENOSYS),
         };
         assert_eq!(found, expected, "{number}");
-        assert!(steps <= 24, "{steps} steps for {number}");
+        assert!(steps <= 14, "{steps} steps for {number}");
     }
+}
+
+#[test]
+fn conditional_jumps_that_would_lead_too_far_are_led_on() {
+    let action = |number: u32| match number % 4 {
+        0 => Action::Errno(number as i32 % 60),
+        2 => Action::OnlyValues { argument: 1, values: &[3, 5] },
+        _ => Action::Allow,
+    };
+    let rules: Vec<(u32, Action)> = (0..2_000).map(|number| (number, action(number))).collect();
+    let program = assemble(&rules, 1_999);
+    assert!(program.len() > 1_000, "{}", program.len());
+    for number in 0..2_000 {
+        for (argument, may) in [(3, true), (4, false), (5, true)] {
+            let found = run(&program, number, [0, argument, 0, 0, 0, 0], ARCHITECTURE).0;
+            let expected = match number % 4 {
+                0 => refused(number as i32 % 60),
+                2 if !may => refused(libc::EPERM),
+                _ => libc::SECCOMP_RET_ALLOW,
+            };
+            assert_eq!(found, expected, "{number} with {argument}");
+        }
+    }
+}
+
+#[test]
+fn the_default_is_short_for_the_kernel_compiles_it_at_each_start() {
+    let length = standard().program.len();
+    assert!(length < 130, "{length} instructions");
 }
