@@ -34,8 +34,16 @@ impl crate::Contestant for Bubblewrap {
         let mut command = Command::new("bwrap");
         command.args(["--unshare-all", "--unshare-user", "--die-with-parent", "--ro-bind"]).arg(&self.rootfs);
         command.args(["/", "--proc", "/proc", "--dev", "/dev", "--", "/guest", "fd:3"]).arg(crate::plan());
+        // The child, which is the first process of its namespace and takes all others along: it outlives
+        // its parent now and then, whatever --die-with-parent says, and holds the pipe of errors.
         run(command, watch, |pid| {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let number = pid.as_raw_nonzero();
+            let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
+            let children = children.unwrap_or_default();
+            let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+            for one in children.filter_map(rustix::process::Pid::from_raw).chain([pid]) {
+                let _ = rustix::process::kill_process(one, rustix::process::Signal::KILL);
+            }
         })
     }
 }
