@@ -38,7 +38,7 @@ pub(super) struct Child<'a> {
     pub(super) holds: bool,
     /// A byte from here lets the program begin.
     pub(super) gate: Option<c_int>,
-    /// The parent's pidfd.
+    /// The parent as a pidfd: the thread where the kernel has those, else the process.
     pub(super) parent: c_int,
     pub(super) ends_with_parent: bool,
 }
@@ -98,7 +98,7 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         }
 
         report.begin(Step::Identity);
-        if child.is_supervised && !report.mapped.wait() {
+        if child.is_supervised && !report.mapped.wait_while(|| lives(child.parent)) {
             exit(ABANDONED);
         }
         setup.identity.become_root()?;
@@ -116,7 +116,7 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         setup.hidden.apply(root, report)?;
         if child.holds {
             report.held.set();
-            if !report.resumed.wait() {
+            if !report.resumed.wait_while(|| lives(child.parent)) {
                 exit(ABANDONED);
             }
         }
@@ -146,6 +146,9 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
         report.begin(Step::Exec);
         restore_signals()?;
         setup.privileges.filter_last(report)?;
+        if child.ends_with_parent && !lives(child.parent) {
+            exit(ABANDONED);
+        }
         report.at(setup.executed);
         Err(child.command.execute(child.program.map(|file| file as usize), child.env))
     }
@@ -153,16 +156,24 @@ unsafe fn steps(child: &Child<'_>) -> Answer<()> {
 
 /// From here on the parent's death is this child's. One that has died before sends nothing any more.
 unsafe fn end_with_parent(child: &Child<'_>) -> Answer<()> {
-    // SAFETY: the poll structure lives through the call.
+    // SAFETY: no memory is involved.
     unsafe {
         raw!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)?;
-        let mut parent = libc::pollfd { fd: child.parent, events: libc::POLLIN, revents: 0 };
-        let no_time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        if raw!(SYS_ppoll, &raw mut parent, 1, &raw const no_time, 0, 0)? != 0 {
+        if !lives(child.parent) {
             exit(ABANDONED);
         }
     }
     Ok(())
+}
+
+/// Whether the parent does. While it ends it still does for a moment, and its signal may have been sent before
+/// it was asked for: who waits, and who is about to execute, asks again.
+fn lives(parent: c_int) -> bool {
+    let mut parent = libc::pollfd { fd: parent, events: libc::POLLIN, revents: 0 };
+    let no_time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the poll structure and the time live through the call.
+    let ended = unsafe { raw!(SYS_ppoll, &raw mut parent, 1, &raw const no_time, 0, 0) };
+    ended == Ok(0)
 }
 
 /// Waits for the word to begin.

@@ -1,10 +1,12 @@
 //! The parent's side of a start: clone, write what only the parent may, wait for the program.
 
+use std::cell::OnceCell;
 use std::ffi::{CString, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::OnceLock;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::aside::Aside;
 use super::child::{Child, begin};
@@ -20,6 +22,9 @@ use crate::cgroup::{CLONE_INTO_CGROUP, Entrance};
 
 /// Most descriptors a program is given.
 const MAX_FDS: usize = 48;
+
+/// pidfd_open(2), from Linux 6.9 on: a thread, and not the process it is of.
+const PIDFD_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
 
 /// What one instance adds to the setup.
 pub struct Launch<'a> {
@@ -92,7 +97,7 @@ impl Compiled {
                 is_supervised,
                 holds: launch.before_root.is_some(),
                 gate: launch.gate.map(|fd| aside.put(fd)).transpose()?,
-                parent: aside.put(own_pidfd()?)?,
+                parent: put_thread(&mut aside)?,
                 ends_with_parent: launch.ends_with_parent,
                 // Who shares them takes none but those aside along: that closes descriptors, too.
                 shared_until: aside.end().filter(|_| self.may_share_memory && self.close_descriptors),
@@ -210,16 +215,21 @@ fn set_children_namespace(namespace: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn own_pidfd() -> Result<BorrowedFd<'static>, Error> {
-    static OWN: OnceLock<OwnedFd> = OnceLock::new();
-    if OWN.get().is_none() {
-        let opened =
-            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-        let _ = OWN.set(opened.map_err(Error::system("open a pidfd of bench itself"))?);
+/// Puts this thread aside, as a descriptor: the kernel takes it for the child's parent, which is to see its end.
+fn put_thread(aside: &mut Aside<'_>) -> Result<c_int, Error> {
+    thread_local! {
+        static THREAD: OnceCell<OwnedFd> = const { OnceCell::new() };
     }
-    OWN.get()
-        .map(std::os::fd::AsFd::as_fd)
-        .ok_or_else(|| Error::Invalid("bench has no pidfd of itself".into()))
+    THREAD.with(|thread| {
+        if thread.get().is_none() {
+            let opened = pidfd_open(rustix::thread::gettid(), PIDFD_THREAD)
+                // Before Linux 6.9 there are only those of whole processes.
+                .or_else(|_| pidfd_open(rustix::process::getpid(), PidfdFlags::empty()));
+            let _ = thread.set(opened.map_err(Error::system("open a pidfd of bench itself"))?);
+        }
+        let thread = thread.get().ok_or_else(|| Error::Invalid("bench has no pidfd of itself".into()))?;
+        aside.put(thread.as_fd())
+    })
 }
 
 fn has_ended(pidfd: &OwnedFd) -> bool {

@@ -127,6 +127,8 @@ impl Report {
 #[repr(transparent)]
 pub(super) struct Signal(AtomicU32);
 
+/// How often who waits looks whether the other still lives.
+const LOOK_AFTER: Duration = Duration::from_millis(200);
 /// It has not happened yet.
 const OPEN: u32 = 0;
 /// It has happened.
@@ -164,8 +166,16 @@ impl Signal {
 
     /// Waits until it happens; `false` where it will not.
     pub(super) fn wait(&self) -> bool {
+        self.wait_while(|| true)
+    }
+
+    /// The same while somebody `lives`, who is looked after now and then.
+    pub(super) fn wait_while(&self, lives: impl Fn() -> bool) -> bool {
         while !self.is_over() {
-            sleep(&self.0, OPEN, None);
+            sleep(&self.0, OPEN, Some(LOOK_AFTER));
+            if !self.is_over() && !lives() {
+                return false;
+            }
         }
         self.is_set()
     }
