@@ -86,8 +86,10 @@ impl PreparedContainer {
     ) -> Result<PreparedContainer, Error> {
         let Means { files, groups, user, without } = means;
         crate::guest_program()?;
-        let bridge = context.network.bridge()?;
-        setup.loopback = setup.namespaces.network == Namespace::New && context.network.kind() != Kind::None;
+        let is_own = setup.namespaces.network == Namespace::New;
+        // Who is in the host's network has what that has.
+        let bridge = if is_own { context.network.bridge()? } else { None };
+        setup.loopback = is_own && context.network.kind() != Kind::None;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
         Ok(PreparedContainer {
             backend,

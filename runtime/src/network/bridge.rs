@@ -77,6 +77,7 @@ impl Bridge {
         bridge.range = bridge.claim(index)?;
         let mut request = Request::default();
         request.quiet(index);
+        request.answer_for_own_addresses(index);
         request.address(index, bridge.range.address(HOST), PREFIX);
         request.up(index);
         bridge.socket.execute(&request).map_err(refused("bring up"))?;
@@ -174,6 +175,16 @@ impl Bridge {
     /// The host's own address, at which instances reach it.
     pub fn host_address(&self) -> Ipv4Addr {
         self.range.address(HOST)
+    }
+
+    /// What is plugged into the run's bridges: the host's ends of cables, and taps.
+    ///
+    /// # Errors
+    /// Where the kernel refuses to tell.
+    pub fn plugged(&self) -> Result<Vec<String>, Error> {
+        let links = list(&self.socket).map_err(Error::system("list the bridge's ports"))?;
+        let names = links.into_iter().map(|link| link.name);
+        Ok(names.filter(|name| self.tag.is_in(name) && name.starts_with(['v', 't'])).collect())
     }
 
     pub(super) fn address(&self, number: u16) -> Ipv4Addr {

@@ -17,6 +17,8 @@ const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_ARP_IGNORE: u16 = 19;
 const VETH_INFO_PEER: u16 = 1;
 const RTM_NEWLINKPROP: u16 = 108;
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
@@ -99,6 +101,18 @@ impl Request {
         self.message(libc::RTM_SETLINK, ACK, &fixed(index, false)).nested(libc::IFLA_AF_SPEC, |spec| {
             spec.nested(libc::AF_INET6 as u16, |inet6| {
                 inet6.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+            });
+        });
+    }
+
+    /// No answer there for addresses that the host has elsewhere (ip-sysctl.rst, arp_ignore): who is at a bridge
+    /// and binds a socket to its interface would reach the host at all of them, without any privilege.
+    pub(super) fn answer_for_own_addresses(&mut self, index: u32) {
+        self.message(libc::RTM_SETLINK, ACK, &fixed(index, false)).nested(libc::IFLA_AF_SPEC, |spec| {
+            spec.nested(libc::AF_INET as u16, |inet| {
+                inet.nested(IFLA_INET_CONF, |conf| {
+                    conf.number(IPV4_DEVCONF_ARP_IGNORE, 1);
+                });
             });
         });
     }

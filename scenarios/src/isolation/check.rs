@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use std::sync::Arc;
+
 use guest::probe::{Ending, Fact, Observation, Request};
 use runtime::container::Mechanism;
+use runtime::network::Bridge;
 use runtime::{Instance, Limits};
 
 use super::kind::Kind;
@@ -29,6 +32,9 @@ pub struct Check {
     pub limits: Option<fn(Role) -> Limits>,
     /// What the host plants before anything is started.
     pub on_host: Option<fn(&Nonce) -> HostPlant>,
+    /// The same at a bridge, which the instances of such a check are at too: `--network bridge`, whatever the
+    /// run's own network is. They are others than those of checks without.
+    pub at_bridge: Option<fn(&Nonce, &Arc<Bridge>) -> HostPlant>,
     /// Whether an instance looks, and ends, before anything is planted inside.
     pub looks_before: bool,
     /// What instance A is asked.
@@ -60,6 +66,7 @@ impl Check {
         company: Company::Together,
         limits: None,
         on_host: None,
+        at_bridge: None,
         looks_before: false,
         plant: None,
         look: None,
@@ -209,6 +216,19 @@ pub trait OnHost {
     fn text(&self) -> String {
         String::new()
     }
+
+    /// What has come to the host by now, each as a text.
+    fn heard(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// An instance's `address:port`, for who speaks to it; proves that it answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn meet(&self, address: &str) -> Result<String, String> {
+        Err(format!("nothing of the host speaks to {address}"))
+    }
 }
 
 /// What a check has to judge.
@@ -219,6 +239,8 @@ pub struct Scene<'a> {
     pub kind: Kind,
     /// What the host has planted.
     pub on_host: Option<&'a dyn OnHost>,
+    /// What the instances are at, where the check wants one.
+    pub bridge: Option<&'a Bridge>,
     /// What an instance saw before anything was planted inside.
     pub before: &'a [Observation],
     /// What became of the plants.

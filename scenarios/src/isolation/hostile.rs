@@ -75,7 +75,7 @@ fn outcomes(backend: &dyn Backend, checks: &[&'static Check]) -> Outcomes {
     };
     let name = backend.id();
     let prepared = backend.prepare(&context, &Image::builtin()).expect("prepared");
-    let subjects = [Subject { kind: Kind::of(&name), name, prepared }];
+    let subjects = [Subject { kind: Kind::of(&name), name, prepared, backend: None }];
     let field = Field {
         subjects: &subjects,
         checks,

@@ -24,7 +24,8 @@ pub fn explain(id: &str) -> Option<String> {
     let mut text =
         format!("{}: {}\nclaim: {}\nsource: {}\n", check.id, check.question, check.claim, check.source);
     let steps = [
-        (check.on_host.is_some(), "the host plants a canary"),
+        (check.at_bridge.is_some(), "host and instances meet at a bridge of the check's own"),
+        (check.on_host.is_some() || check.at_bridge.is_some(), "the host plants a canary"),
         (check.looks_before, "an instance looks before anything is planted, as the baseline"),
         (check.plant.is_some(), "instance A plants a canary and stays"),
         (true, "the plants are witnessed"),
@@ -120,6 +121,12 @@ mod tests {
             assert!((check.twin == Twin::Careless) == check.image.is_some(), "{}", check.id);
             let shares_nothing = check.limits.is_some() || check.act.is_some() || check.image.is_some();
             assert!(!shares_nothing || check.company != Company::Together, "{}", check.id);
+            let shares_a_bridge = check.at_bridge.is_some() && check.company == Company::Together;
+            assert!(
+                check.at_bridge.is_none() || (shares_a_bridge && check.on_host.is_none()),
+                "{}",
+                check.id
+            );
             assert!(check.act.is_none() || check.look.is_some(), "{}: nobody to act on", check.id);
             assert!(explain(check.id).is_some_and(|text| text.contains(check.source)));
         }

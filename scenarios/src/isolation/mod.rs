@@ -19,6 +19,9 @@
 //! A check of what an image's own files can do to who starts it ([`image`]) brings them, and its instance is
 //! started, or refused, apart from all rounds.
 //!
+//! Checks of a network on which instances meet ([`Check::at_bridge`]) have rounds of their own, at a bridge
+//! ([`bridged`]), whatever the run's instances have besides.
+//!
 //! Rounds run on threads that have a [`world`] of their own: UTS, IPC, network and mount namespaces
 //! which are "the host" for everything planted, so that `process`, which is apart from nothing, changes
 //! nothing of the real one. (Process ids, users, cgroups, clocks and kernel parameters are the real
@@ -44,6 +47,7 @@
 //!    others disturb *it* (own round, nobody else runs).
 //! 7. `bench run isolation --on process,container,oci:runc,vm --check 'my-*'`: `process` must be `leak`.
 
+mod bridged;
 mod check;
 mod checks;
 mod control;

@@ -91,7 +91,7 @@ fn inside() {
         let subject = |without: &[Mechanism]| {
             let backend = WeakenedBackend { without: without.to_vec() };
             let prepared = backend.prepare(&context, &Image::builtin()).expect("prepared");
-            Subject { kind: Kind::Container, name: backend.id(), prepared }
+            Subject { kind: Kind::Container, name: backend.id(), prepared, backend: None }
         };
         let mut subjects = vec![subject(&[])];
         if let Twin::Without(without) = check.twin {

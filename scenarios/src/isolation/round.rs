@@ -1,8 +1,10 @@
 //! One round: the checks that share instances of one backend, from plant to judgement.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use guest::probe::{Observation, Request};
+use runtime::network::Bridge;
 use runtime::{InstanceName, Limits, Prepared};
 
 use super::check::{Absent, Check, Expect, Finding, Missing, OnHost, Role, Scene};
@@ -15,6 +17,8 @@ use crate::Stop;
 pub(super) struct Place<'a> {
     pub(super) prepared: &'a dyn Prepared,
     pub(super) kind: Kind,
+    /// What its instances are at, where its checks want one.
+    pub(super) bridge: Option<&'a Arc<Bridge>>,
     /// Number of the round within the run.
     pub(super) number: u32,
     pub(super) timeout: Duration,
@@ -64,11 +68,17 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn scene(&self, kind: Kind, planter: Option<&Started>, looker: Option<&Started>) -> Scene<'_> {
+    fn scene<'s>(
+        &'s self,
+        place: &'s Place<'_>,
+        planter: Option<&Started>,
+        looker: Option<&Started>,
+    ) -> Scene<'s> {
         Scene {
             nonce: &self.nonce,
-            kind,
+            kind: place.kind,
             on_host: self.on_host.as_deref(),
+            bridge: place.bridge.map(Arc::as_ref),
             before: &self.before,
             planted: &self.planted,
             looked: &self.looked,
@@ -92,16 +102,16 @@ pub(super) fn round(checks: &[&Check], place: &Place<'_>) -> Vec<Outcome> {
     let before = ask(&mut trials, Part::Before, place, None);
     before.map(Started::stop);
     let planter = ask(&mut trials, Part::Plant, place, None);
-    witness(&mut trials, place.kind, planter.as_ref(), None);
+    witness(&mut trials, place, planter.as_ref(), None);
     let mut looker = ask(&mut trials, Part::Look, place, planter.as_ref());
-    let acted = act(&mut trials, place.kind, planter.as_ref(), &mut looker);
-    witness(&mut trials, place.kind, planter.as_ref(), looker.as_ref());
+    let acted = act(&mut trials, place, planter.as_ref(), &mut looker);
+    witness(&mut trials, place, planter.as_ref(), looker.as_ref());
     let outcomes = trials
         .iter()
         .map(|trial| match &trial.over {
             Some(outcome) => outcome.clone(),
             None => {
-                let scene = trial.scene(place.kind, planter.as_ref(), looker.as_ref());
+                let scene = trial.scene(place, planter.as_ref(), looker.as_ref());
                 judge(trial, &scene, acted.clone())
             }
         })
@@ -115,13 +125,18 @@ fn begin<'a>(check: &'a Check, place: &Place<'_>) -> Trial<'a> {
     let nonce = Nonce::new(place.plots);
     let absent =
         |why: &str| Some(Outcome { finding: Finding::Absent(why.to_owned()), ..Outcome::failed(why) });
-    let (on_host, over) = match ((check.expect)(place.kind), check.on_host) {
+    let planted = || match (check.at_bridge, place.bridge, check.on_host) {
+        (Some(plant), Some(bridge), _) => Some(plant(&nonce, bridge)),
+        (Some(_), None, _) => Some(Err(Absent("there is no bridge".into()))),
+        (None, _, plant) => plant.map(|plant| plant(&nonce)),
+    };
+    let (on_host, over) = match (check.expect)(place.kind) {
         // Nothing is planted and nobody started for a question that makes no sense.
-        (Expect::Pointless(why), _) => (None, absent(why)),
-        (_, None) => (None, None),
-        (_, Some(plant)) => match plant(&nonce) {
-            Ok(plant) => (Some(plant), None),
-            Err(Absent(why)) => (None, absent(&why)),
+        Expect::Pointless(why) => (None, absent(why)),
+        _ => match planted() {
+            None => (None, None),
+            Some(Ok(plant)) => (Some(plant), None),
+            Some(Err(Absent(why))) => (None, absent(&why)),
         },
     };
     Trial {
@@ -147,7 +162,7 @@ fn ask(
     let requests: Vec<Vec<Request>> = trials
         .iter()
         .map(|trial| {
-            let scene = || trial.scene(place.kind, planter, None);
+            let scene = || trial.scene(place, planter, None);
             match (part, trial.over.is_some()) {
                 (_, true) => Vec::new(),
                 (Part::Before, _) if !trial.check.looks_before => Vec::new(),
@@ -210,9 +225,9 @@ fn ask(
     started.ok()
 }
 
-fn witness(trials: &mut [Trial<'_>], kind: Kind, planter: Option<&Started>, looker: Option<&Started>) {
+fn witness(trials: &mut [Trial<'_>], place: &Place<'_>, planter: Option<&Started>, looker: Option<&Started>) {
     for trial in trials.iter_mut().filter(|trial| trial.over.is_none()) {
-        let seen = (trial.check.witness)(&trial.scene(kind, planter, looker));
+        let seen = (trial.check.witness)(&trial.scene(place, planter, looker));
         // Both times, or not at all.
         if trial.witness.is_ok() {
             trial.witness = seen;
@@ -223,13 +238,13 @@ fn witness(trials: &mut [Trial<'_>], kind: Kind, planter: Option<&Started>, look
 /// What the one check of a round that has something to do to its instance B finds by it.
 fn act(
     trials: &mut [Trial<'_>],
-    kind: Kind,
+    place: &Place<'_>,
     planter: Option<&Started>,
     looker: &mut Option<Started>,
 ) -> Option<Finding> {
     let [trial] = trials else { return None };
     let act = trial.check.act.filter(|_| trial.over.is_none())?;
-    let scene = trial.scene(kind, planter, looker.as_ref());
+    let scene = trial.scene(place, planter, looker.as_ref());
     let found = match looker {
         None => Err(Missing("there is no instance B".into())),
         Some(looker) => act(&scene, looker.instance()),

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::container::WeakenedBackend;
+use runtime::image::Image;
 use runtime::process::ProcessBackend;
 use runtime::state::OutsideFolder;
 use runtime::{Backend, Prepared, RunContext};
 
+use super::bridged;
 use super::check::{Check, Company, Finding, Twin};
 use super::control::{self, Control};
 use super::files;
@@ -38,6 +40,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) prepared: Arc<dyn Prepared>,
+    /// What has prepared it, to do so once more: with another image, or at a bridge.
+    pub(super) backend: Option<Arc<dyn Backend>>,
 }
 
 /// One round to be made.
@@ -69,10 +73,12 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
     };
     let files = own.as_ref().unwrap_or(image);
     let contenders = prepare(&plan.launch, &backends, context, files, run, progress)?;
+    let backends: Vec<Arc<dyn Backend>> = backends.into_iter().map(Arc::from).collect();
     let mut subjects: Vec<Subject> = contenders
         .into_iter()
         .map(|contender| Subject {
             kind: Kind::of(&contender.name),
+            backend: backends.iter().find(|backend| backend.id() == contender.name).cloned(),
             name: contender.name,
             prepared: contender.prepared,
         })
@@ -87,7 +93,8 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             match backend.prepare(context, files) {
                 Ok(prepared) => {
                     let subject = subjects.len();
-                    subjects.push(Subject { name: backend.id(), kind: Kind::Container, prepared });
+                    let (name, backend) = (backend.id(), Arc::new(backend));
+                    subjects.push(Subject { name, kind: Kind::Container, prepared, backend: Some(backend) });
                     jobs.extend(self::jobs(subject, &checks, |check| {
                         mutant.checks.iter().any(|at| checks[*at].id == check.id)
                     }));
@@ -108,7 +115,8 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             let subject = twin(check.twin, &subjects[..asked]).unwrap_or_else(|backend| {
                 let prepared = backend.prepare(context, files).map_err(|error| error.to_string())?;
                 let kind = if check.twin == Twin::Process { Kind::Process } else { Kind::Container };
-                subjects.push(Subject { name: twin_name(check.twin), kind, prepared });
+                let name = twin_name(check.twin);
+                subjects.push(Subject { name, kind, prepared, backend: Some(Arc::from(backend)) });
                 Ok(subjects.len() - 1)
             });
             if let Ok(subject) = subject
@@ -119,9 +127,9 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
             twins.push((check.twin, subject));
         }
     }
-    let files = OutsideFolder::make(&context.state_dir, &context.run_id)
+    let plant_folder = OutsideFolder::make(&context.state_dir, &context.run_id)
         .map_err(Error::system("make a folder for what checks plant"))?;
-    let plots = Plots { folder: files.path().into(), group: format!("bench/{}", context.run_id) };
+    let plots = Plots { folder: plant_folder.path().into(), group: format!("bench/{}", context.run_id) };
     let field = Field {
         subjects: &subjects,
         checks: &checks,
@@ -129,7 +137,7 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
         plots: &plots,
         stop,
         rounds: AtomicU32::new(0),
-        origin: Some((&backends, context)),
+        origin: Some((context, files)),
         troubles: Mutex::new(Vec::new()),
     };
     let outcomes = field.carry_out(jobs);
@@ -209,8 +217,10 @@ pub(super) fn jobs(subject: usize, checks: &[&Check], wanted: impl Fn(&Check) ->
         wanted.into_iter().partition(|at| checks[*at].company == Company::Together);
     let mut jobs: Vec<Job> =
         apart.into_iter().map(|at| Job { subject, checks: vec![at], company: checks[at].company }).collect();
-    if !together.is_empty() {
-        jobs.push(Job { subject, checks: together, company: Company::Together });
+    let (at_bridge, together): (Vec<usize>, Vec<usize>) =
+        together.into_iter().partition(|at| checks[*at].at_bridge.is_some());
+    for checks in [at_bridge, together].into_iter().filter(|checks| !checks.is_empty()) {
+        jobs.push(Job { subject, checks, company: Company::Together });
     }
     jobs
 }
@@ -223,8 +233,8 @@ pub(super) struct Field<'a> {
     pub(super) plots: &'a Plots,
     pub(super) stop: &'a Stop,
     pub(super) rounds: AtomicU32,
-    /// What prepares a subject once more, with the image a check brings.
-    pub(super) origin: Option<(&'a [Box<dyn Backend>], &'a RunContext)>,
+    /// What a subject is prepared with once more, and the files it has where a check brings none.
+    pub(super) origin: Option<(&'a RunContext, &'a Image)>,
     pub(super) troubles: Mutex<Vec<String>>,
 }
 
@@ -300,33 +310,39 @@ impl Field<'_> {
     }
 
     fn round(&self, subject: usize, checks: &[usize]) -> Vec<((usize, usize), Outcome)> {
-        let Subject { kind, prepared, .. } = &self.subjects[subject];
+        let asked: Vec<&Check> = checks.iter().map(|at| self.checks[*at]).collect();
+        checks
+            .iter()
+            .zip(self.outcomes(subject, &asked))
+            .map(|(at, outcome)| ((subject, *at), outcome))
+            .collect()
+    }
+
+    fn outcomes(&self, subject: usize, asked: &[&Check]) -> Vec<Outcome> {
+        let Subject { kind, prepared, backend, .. } = &self.subjects[subject];
         let place = Place {
             prepared: prepared.as_ref(),
             kind: *kind,
+            bridge: None,
             number: self.rounds.fetch_add(1, Ordering::Relaxed),
             timeout: self.timeout,
             plots: self.plots,
             stop: self.stop,
         };
-        let asked: Vec<&Check> = checks.iter().map(|at| self.checks[*at]).collect();
-        if let [check] = asked.as_slice()
-            && let Some(image) = &check.image
-        {
-            let outcome = match self.backend(subject) {
-                Some((backend, context)) => image::attempt(check, image, backend, context, &place),
-                None => Outcome::failed("its backend is not there to be prepared once more"),
-            };
-            return vec![((subject, checks[0]), outcome)];
+        // Those with an image are alone, those at a bridge among themselves.
+        let (image, is_at_bridge) =
+            asked.first().map_or((None, false), |check| (check.image.as_ref(), check.at_bridge.is_some()));
+        match (image, is_at_bridge, backend.as_deref().zip(self.origin)) {
+            (None, false, _) => round(asked, &place),
+            (Some(image), _, Some((backend, (context, _)))) => {
+                vec![image::attempt(asked[0], image, backend, context, &place)]
+            }
+            (None, true, Some((backend, origin))) => bridged::round(asked, backend, origin, place),
+            (_, _, None) => {
+                let why = "its backend is not there to be prepared once more";
+                asked.iter().map(|_| Outcome::failed(why)).collect()
+            }
         }
-        checks.iter().zip(round(&asked, &place)).map(|(at, outcome)| ((subject, *at), outcome)).collect()
-    }
-
-    /// What a subject was prepared by.
-    fn backend(&self, subject: usize) -> Option<(&dyn Backend, &RunContext)> {
-        let (backends, context) = self.origin?;
-        let name = &self.subjects[subject].name;
-        Some((backends.iter().find(|backend| backend.id() == *name)?.as_ref(), context))
     }
 
     fn tell(&self, trouble: String) {

@@ -182,6 +182,45 @@ pub enum Request {
         /// For how long.
         wall_ms: u32,
     },
+    /// Takes part in the network its interface is at until the end: answers the word on a TCP `port` that is free,
+    /// and every datagram to the same port with itself, the last one again and again. `errno`; `address` and
+    /// `hardware` of the interface.
+    Peer {
+        /// What it answers, at most 15 bytes.
+        word: String,
+    },
+    /// Connects to an address that its network does not have: as it is, `plain`; past its routes, by its
+    /// interface alone, `bound`; by a route of its own making, `route` (the error number of making it) and
+    /// `routed`. What comes after a connection is not tried. `own`: whether a peer answers its word.
+    Reach {
+        /// `a.b.c.d:port`.
+        to: String,
+        /// Through whom its route leads.
+        gateway: String,
+        /// `a.b.c.d:port` of a peer.
+        peer: String,
+        /// What that answers.
+        word: String,
+    },
+    /// Sends datagrams: one of its own, `WORD-own`: `errno`; and `WORD-forged` with another's address as its
+    /// source, from a socket that is given that (`bound`) and written by itself (`raw`): error numbers.
+    Forge {
+        /// Another's address.
+        source: String,
+        /// `a.b.c.d:port`.
+        to: String,
+        /// What is in them.
+        word: String,
+    },
+    /// As [`Request::Sniff`], while it sends frames with another's hardware address as their source.
+    Impersonate {
+        /// `aa:bb:cc:dd:ee:ff`.
+        hardware: String,
+        /// What others say to the other.
+        word: String,
+        /// For how long.
+        wall_ms: u32,
+    },
     /// Makes sockets one after the other and asks for their cookies: `errno`, `made`, `value` (the last).
     Cookies {
         /// How many.
@@ -401,6 +440,7 @@ impl Request {
                 | Request::AbstractPlant { .. }
                 | Request::PortPlant { .. }
                 | Request::Connections { .. }
+                | Request::Peer { .. }
                 | Request::LockPlant { .. }
                 | Request::OpenMany { .. }
                 | Request::Inotify { .. }

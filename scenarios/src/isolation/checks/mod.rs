@@ -1,5 +1,7 @@
 //! The checks, one file a namespace, controller or topic.
 
+mod bridge;
+mod bridge_plant;
 mod call;
 mod cg_control;
 mod cg_cpu;
@@ -34,12 +36,15 @@ mod vm_kernel;
 
 use super::check::Check;
 
+pub(super) use net_plant::only_in_a_world;
+
 /// All of them.
 pub(super) const TOPICS: &[&[Check]] = &[
     uts::ALL,
     pid::ALL,
     ipc::ALL,
     net::ALL,
+    bridge::ALL,
     mount::ALL,
     mask::ALL,
     image::ALL,

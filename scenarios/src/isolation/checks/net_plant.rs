@@ -22,7 +22,7 @@ pub(super) fn connect(name: &str) -> std::io::Result<UnixStream> {
 }
 
 /// The real host's routes and parameters are not to be changed.
-pub(super) fn only_in_a_world() -> Result<(), Absent> {
+pub(in super::super) fn only_in_a_world() -> Result<(), Absent> {
     match world::has_own("net") {
         true => Ok(()),
         false => Err(Absent("this is the real host's network, which is left as it is".into())),

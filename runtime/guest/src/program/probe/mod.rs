@@ -16,6 +16,7 @@ mod load;
 mod net;
 mod netlink;
 mod orphan;
+mod peer;
 mod process;
 mod reach;
 mod sniff;
@@ -81,6 +82,10 @@ fn carry_out(request: &Request, inherited_file: bool) -> Facts {
         Request::PortLook { port } => net::port_look(*port),
         Request::Netlink { protocol, messages } => netlink::ask(*protocol, messages),
         Request::Sniff { word, wall_ms } => sniff::sniff(word, *wall_ms),
+        Request::Peer { word } => peer::peer(word),
+        Request::Reach { to, gateway, peer, word } => peer::reach(to, gateway, peer, word),
+        Request::Forge { source, to, word } => peer::forge(source, to, word),
+        Request::Impersonate { hardware, word, wall_ms } => sniff::impersonate(hardware, word, *wall_ms),
         Request::Cookies { count } => net::cookies(*count),
         Request::Connections { count } => net::connections(*count),
         Request::LockPlant { path } => kernel::lock_plant(path),
