@@ -3,8 +3,9 @@
 use super::{Finding, Verdict, Weighed, found, weigh};
 use crate::record::{Check, CheckVerdict};
 
-/// The finding on the claim `id`; none where no check speaks to it.
-pub(super) fn judge(rows: &[Check], id: &str) -> Option<Finding> {
+/// The finding on the claim `id`; none where no check speaks to it. Of a run that was cut short it is not known
+/// what the checks would have said that were not asked any more.
+pub(super) fn judge(rows: &[Check], is_complete: bool, id: &str) -> Option<Finding> {
     let own: Vec<&Check> = rows
         .iter()
         .filter(|row| row.claim == id && row.backend != "process" && !row.backend.contains(" without "))
@@ -16,6 +17,10 @@ pub(super) fn judge(rows: &[Check], id: &str) -> Option<Finding> {
     backends.dedup();
     let all = backends.into_iter().map(|backend| of_backend(backend, &own)).collect();
     let (verdict, evidence) = weigh(all, "no check could tell");
+    let verdict = match is_complete {
+        true => verdict,
+        false => Verdict::Undetermined("the run was cut short before every check had been asked".into()),
+    };
     let because = match &verdict {
         Verdict::Supported => "every check of it holds, and its control leaks",
         Verdict::Refuted => "checks of it leak on every backend",
@@ -64,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_leak_anywhere_is_told_and_a_bare_process_decides_nothing() {
-        let verdict = |rows: &[Check]| judge(rows, "ns-uts").map(|finding| finding.verdict);
+        let verdict = |rows: &[Check]| judge(rows, true, "ns-uts").map(|finding| finding.verdict);
         assert_eq!(verdict(&[row("process", CheckVerdict::Leak)]), None);
         let holds = row("container", CheckVerdict::Pass);
         assert_eq!(verdict(std::slice::from_ref(&holds)), Some(Verdict::Supported));
@@ -75,5 +80,8 @@ mod tests {
         );
         let broken = verdict(&[row("container", CheckVerdict::Broken)]);
         assert!(matches!(broken, Some(Verdict::Undetermined(_))), "{broken:?}");
+        let cut_short = judge(&[holds], false, "ns-uts").expect("told");
+        assert!(matches!(&cut_short.verdict, Verdict::Undetermined(why) if why.contains("cut short")));
+        assert_eq!(cut_short.evidence.len(), 1);
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
             "cg-limit" | "cg-prioritize" | "cg-account" | "cg-control" if !summary.readings.is_empty() => {
                 cgroups::judge(claim.id, &summary.readings)
             }
-            id => by_checks::judge(&run.checks, id),
+            id => by_checks::judge(&run.checks, run.run.complete, id),
         })?
     };
     CLAIMS.iter().filter_map(judged).collect()

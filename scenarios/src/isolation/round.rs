@@ -41,6 +41,15 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Whether the check came to its end.
+    pub(super) fn is_settled(&self) -> bool {
+        match self.finding {
+            Finding::Absent(_) => true,
+            Finding::Broken(_) => false,
+            _ => self.answered.is_ok() && self.witness.is_ok(),
+        }
+    }
+
     pub(super) fn failed(why: &str) -> Outcome {
         Outcome {
             finding: Finding::Broken(why.to_owned()),

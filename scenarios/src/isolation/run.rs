@@ -148,12 +148,19 @@ pub fn run(plan: &Plan, stage: Stage<'_>) -> Result<Completion, Error> {
         let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
         for (at, check) in checks.iter().enumerate() {
             let Some(outcome) = outcomes.get(&(subject, at)) else { continue };
-            let control = control_of(check, at, &twins, &outcomes, &plots);
+            let control = match control_of(check, at, &twins, &outcomes, &plots) {
+                Some(control) => control,
+                // Nor has who has no control to be believed by.
+                None if stop.requested() => continue,
+                None => Control::Not("its round was not made".into()),
+            };
             let row = control::row(check, name, outcome, &control);
             *counts.entry(row.verdict.word()).or_default() += 1;
             rows.check(&row)?;
         }
-        progress(Progress::Checked { backend: name.clone(), counts });
+        if !counts.is_empty() || !stop.requested() {
+            progress(Progress::Checked { backend: name.clone(), counts });
+        }
     }
     for version in plan.inside.iter().take_while(|_| !stop.requested()) {
         progress(Progress::Preparing { backend: version.backend() });
@@ -187,27 +194,28 @@ fn twin(twin: Twin, subjects: &[Subject]) -> Result<Result<usize, String>, Box<d
     }
 }
 
+/// What became of a check's twin; `None` where its round was not made.
 fn control_of(
     check: &Check,
     at: usize,
     twins: &[(Twin, Result<usize, String>)],
     outcomes: &Outcomes,
     plots: &Plots,
-) -> Control {
+) -> Option<Control> {
     if let Some(image) = &check.image {
-        return Control::Tried(image::carelessly(image, plots));
+        return Some(Control::Tried(image::carelessly(image, plots)));
     }
-    match twins.iter().find(|(twin, _)| *twin == check.twin).map(|(_, subject)| subject) {
+    Some(match twins.iter().find(|(twin, _)| *twin == check.twin).map(|(_, subject)| subject) {
         None => Control::Not("controls are off".into()),
         Some(Err(why)) => Control::Not(why.clone()),
-        Some(Ok(subject)) => match outcomes.get(&(*subject, at)) {
-            None => Control::Not("its round was not made".into()),
-            Some(outcome) => Control::Tried(match (&outcome.finding, &outcome.witness) {
+        Some(Ok(subject)) => {
+            let outcome = outcomes.get(&(*subject, at))?;
+            Control::Tried(match (&outcome.finding, &outcome.witness) {
                 (Finding::Open(_), Err(why)) => Finding::Broken(why.clone()),
                 (finding, _) => finding.clone(),
-            }),
-        },
-    }
+            })
+        }
+    })
 }
 
 /// The rounds a subject needs.
@@ -271,7 +279,11 @@ impl Field<'_> {
                         }
                     }
                     while let Some(job) = next().filter(|_| !self.stop.requested()) {
-                        let found = self.job(&job);
+                        let mut found = self.job(&job);
+                        // Who was interrupted has not been asked: that says nothing of the backend.
+                        if self.stop.requested() {
+                            found.retain(|(_, outcome)| outcome.is_settled());
+                        }
                         outcomes.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
                     }
                 });

@@ -59,6 +59,27 @@ fn a_runtime_that_does_nothing_passes_nothing() {
     }
 }
 
+#[test]
+fn who_is_interrupted_has_not_been_asked() {
+    // It never answers, and would be waited for until the end of the test.
+    let backend = FakeBackend { script: "ready=1ms".into() };
+    let mut plan = plan(&[&backend.id()], &["ns-uts", "ns-ipc"]);
+    plan.launch.timeout_s = 600.0;
+    plan.controls = "off".into();
+    let (stop, began) = (Stop::new(), std::time::Instant::now());
+    let user = stop.clone();
+    let asks = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        user.request();
+    });
+    let plan = crate::Plan::Isolation(plan);
+    let trial = try_on(&plan, vec![Box::new(backend)], Memory::default(), &stop, |_| {});
+    asks.join().expect("asked");
+    assert!(matches!(trial.result, Ok(crate::Completion::Interrupted)), "{:?}", trial.result);
+    assert!(trial.memory.checks.is_empty(), "{:?}", trial.memory.checks);
+    assert!(began.elapsed().as_secs() < 60);
+}
+
 /// A bare process that carries out something else than it was told.
 struct Impostor {
     name: &'static str,
