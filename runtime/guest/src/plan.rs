@@ -66,8 +66,12 @@ impl Workload {
         match self {
             Workload::Task(Task::Write { .. }) => true,
             Workload::Probe { requests, .. } => {
-                let writes = |request: &probe::Request| {
-                    matches!(request, probe::Request::WriteDisk { .. } | probe::Request::WriteCached { .. })
+                let writes = |request: &probe::Request| match request {
+                    probe::Request::WriteDisk { .. } | probe::Request::WriteCached { .. } => true,
+                    probe::Request::Latency { of: work, .. } | probe::Request::Busy { with: work, .. } => {
+                        work.is_on_storage()
+                    }
+                    _ => false,
                 };
                 requests.iter().any(writes)
             }

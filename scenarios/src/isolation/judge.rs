@@ -1,8 +1,9 @@
 //! Judgements many checks share.
 
+use guest::probe::Request;
 use nix::errno::Errno;
 
-use super::check::{Finding, Missing, Seen};
+use super::check::{Finding, Missing, Scene, Seen};
 use crate::prioritize::question::Question;
 
 /// The name of an error number.
@@ -40,6 +41,30 @@ pub fn not_found(seen: Seen<'_>, errno_if_absent: i32) -> Result<Finding, Missin
         _ if own != 1 => Finding::Wrong(format!("{told}, and not even its own is found")),
         _ if errno == i64::from(errno_if_absent) => Finding::Apart(told),
         _ => Finding::Wrong(told),
+    })
+}
+
+/// Looks through a list, however long, for what the host has planted; `own` is in it in any case.
+pub fn host_line(scene: &Scene<'_>, path: &str, own: &str) -> Request {
+    let word = scene.on_host.map_or_else(String::new, |plant| plant.text());
+    Request::FindLine { path: path.into(), word, own: own.into() }
+}
+
+/// The answer to [`host_line`].
+///
+/// # Errors
+/// Where a fact is missing.
+pub fn host_not_listed(scene: &Scene<'_>) -> Result<Finding, Missing> {
+    let look = scene.look(0)?;
+    let errno = look.number("errno")?;
+    if errno != 0 {
+        return refused(look, &[nix::libc::EACCES, nix::libc::EPERM]);
+    }
+    let (lines, found) = (look.number("lines")?, look.number("found")?);
+    Ok(match (found, look.number("own")?) {
+        (1.., _) => Finding::Open(format!("it is listed: {}", look.text("line")?.trim())),
+        (_, 1) => Finding::Apart(format!("{lines} lines, its own among them, none the host's")),
+        _ => Finding::Wrong(format!("{lines} lines, and not even its own is among them")),
     })
 }
 

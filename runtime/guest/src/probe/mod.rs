@@ -8,4 +8,4 @@ mod observation;
 mod request;
 
 pub use observation::{Ending, Fact, Facts, MAX_TEXT_BYTES, Observation};
-pub use request::{IpcKind, MemoryKind, Request};
+pub use request::{IpcKind, MemoryKind, Request, Work};

@@ -30,6 +30,29 @@ pub enum MemoryKind {
     PageTables,
 }
 
+/// What a task does, for who measures it and who is a nuisance by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Computes.
+    Compute,
+    /// Goes through more memory than caches hold.
+    Memory,
+    /// Sends datagrams over the loopback, and receives them.
+    Loopback,
+    /// Writes a small block to storage, has it synced, and reads it.
+    Block,
+    /// Writes a large piece to storage, and has it synced.
+    Bulk,
+}
+
+impl Work {
+    /// Whether it writes to storage.
+    pub fn is_on_storage(self) -> bool {
+        matches!(self, Work::Block | Work::Bulk)
+    }
+}
+
 /// One request. Each is carried out in a process of its own with a deadline; the facts it answers
 /// with stand beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -115,6 +138,16 @@ pub enum Request {
         path: String,
         /// Bytes at most.
         most: u32,
+    },
+    /// Looks through a text of any length for lines with a word: `errno`, `lines`, `found`, the number of them, and
+    /// the first as `line`; `own`: whether a line has the other word, where there is one.
+    FindLine {
+        /// Which file.
+        path: String,
+        /// What is looked for.
+        word: String,
+        /// What is there in any case.
+        own: String,
     },
     /// Opens a file for writing, and writes where the text is not empty: `open`, `errno`.
     Write {
@@ -357,11 +390,20 @@ pub enum Request {
         /// By how much.
         ahead_s: u32,
     },
-    /// Small tasks one after the other: the time each takes, as `median_ns`, `p99_ns`, `most_ns`, and the
-    /// number of them, `count`.
+    /// Small tasks one after the other: the time each takes, as `median_ns`, `p90_ns`, `p99_ns`, `most_ns`, and the
+    /// number of them, `count`; `errno` where one fails.
     Latency {
+        /// What a task is.
+        of: Work,
         /// For how long altogether, on the wall's clock.
         wall_ms: u32,
+    },
+    /// A process called `name` that does such tasks until the end: `errno`.
+    Busy {
+        /// Name of at most 15 bytes (PR_SET_NAME).
+        name: String,
+        /// What a task is.
+        with: Work,
     },
     /// Writes to the way out, past the protocol, and answers: `errno`, `bytes`. For tests of those
     /// who listen.
@@ -452,6 +494,7 @@ impl Request {
                 | Request::Spinner { .. }
                 | Request::Orphan { .. }
                 | Request::Forker { .. }
+                | Request::Busy { .. }
                 | Request::Terminal { .. }
         )
     }

@@ -7,7 +7,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use guest::probe::Request;
 use nix::libc;
 use runtime::container::Mechanism;
 
@@ -29,12 +28,12 @@ const fn listed(
         question,
         source: "proc_locks(5); fcntl(2)",
         on_host: Some(on_host),
-        look: Some(|_| vec![Request::Read { path: LOCKS.into(), most: 32_768 }]),
+        look: Some(|scene| vec![judge::host_line(scene, LOCKS, "")]),
         judge: |scene| {
             let (seen, wanted) = (scene.look(0)?, scene.host()?.text());
             Ok(match seen.number("errno")? as i32 {
-                0 if seen.text("text")?.contains(&wanted) => Finding::Open(format!("{wanted} is listed")),
-                0 => Finding::Apart(format!("{} locks, not the host's", seen.text("text")?.lines().count())),
+                0 if seen.number("found")? > 0 => Finding::Open(format!("{wanted} is listed")),
+                0 => Finding::Apart(format!("{} locks, not the host's", seen.number("lines")?)),
                 libc::EACCES | libc::EPERM => Finding::Apart(judge::name(seen.number("errno")?)),
                 libc::ENOENT if !scene.kind.shares_kernel() => {
                     Finding::Absent(format!("the kernel inside has no {LOCKS}"))

@@ -167,17 +167,8 @@ pub(super) const ALL: &[Check] = &[
         source: "mount_namespaces(7), proc_pid_mountinfo(5)",
         company: Company::Alone,
         on_host: Some(HostMount::plant),
-        look: Some(|_| vec![Request::Read { path: "/proc/self/mountinfo".into(), most: 16_384 }]),
-        judge: |scene| {
-            let text = scene.look(0)?.text("text")?;
-            Ok(match text.contains(&scene.host()?.text()) {
-                true => Finding::Open("the mount is listed".into()),
-                false if text.contains(" /proc ") => {
-                    Finding::Apart("its own mounts are listed, the host's is not".into())
-                }
-                false => Finding::Wrong("not even its own /proc is listed".into()),
-            })
-        },
+        look: Some(|scene| vec![judge::host_line(scene, "/proc/self/mountinfo", " /proc ")]),
+        judge: judge::host_not_listed,
         ..Check::NOTHING
     },
     Check {

@@ -127,8 +127,8 @@ pub(super) const ALL: &[Check] = &[
         question: "is a route of the host listed inside?",
         source: "network_namespaces(7), proc_pid_net(5): route",
         on_host: Some(Route::plant),
-        look: Some(|_| vec![Request::Read { path: "/proc/net/route".into(), most: 16_384 }]),
-        judge: |scene| listed(scene, "Iface"),
+        look: Some(|scene| vec![judge::host_line(scene, "/proc/net/route", "Iface")]),
+        judge: judge::host_not_listed,
         twin: TWIN,
         ..Check::NOTHING
     },
@@ -138,8 +138,8 @@ pub(super) const ALL: &[Check] = &[
         question: "is a socket of the host listed inside, in /proc/net/unix?",
         source: "network_namespaces(7), proc_pid_net(5): unix",
         on_host: Some(AbstractListener::plant),
-        look: Some(|_| vec![Request::Read { path: "/proc/net/unix".into(), most: 48 << 10 }]),
-        judge: |scene| listed(scene, "Inode"),
+        look: Some(|scene| vec![judge::host_line(scene, "/proc/net/unix", "Inode")]),
+        judge: judge::host_not_listed,
         twin: TWIN,
         ..Check::NOTHING
     },
@@ -149,8 +149,8 @@ pub(super) const ALL: &[Check] = &[
         question: "is an interface of the host seen inside, in /proc/net/dev?",
         source: "network_namespaces(7), proc_pid_net(5)",
         on_host: Some(Interface::plant),
-        look: Some(|_| vec![Request::Read { path: "/proc/net/dev".into(), most: 16_384 }]),
-        judge: |scene| listed(scene, "lo:"),
+        look: Some(|scene| vec![judge::host_line(scene, "/proc/net/dev", "lo:")]),
+        judge: judge::host_not_listed,
         twin: TWIN,
         ..Check::NOTHING
     },
@@ -283,13 +283,4 @@ fn of_the_host<C>(connected: io::Result<C>) -> Result<Finding, Missing> {
 
 fn port(nonce: &Nonce) -> u16 {
     nonce.amplitude(20_000, 30_000) as u16
-}
-
-fn listed(scene: &Scene<'_>, own: &str) -> Result<Finding, Missing> {
-    let text = scene.look(0)?.text("text")?;
-    Ok(match text.contains(&scene.host()?.text()) {
-        true => Finding::Open("it is listed".into()),
-        false if text.contains(own) => Finding::Apart("its own are listed, the host's is not".into()),
-        false => Finding::Wrong(format!("not even {own} is listed")),
-    })
 }

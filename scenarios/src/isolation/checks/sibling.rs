@@ -43,7 +43,6 @@ const fn lock(
         question,
         source: "fcntl(2): locks belong to the inode, and a namespace has one (nsfs)",
         expect,
-        company: Company::Alone,
         plant: Some(plant),
         look: Some(look),
         judge: |scene| {
@@ -156,12 +155,14 @@ pub(super) const ALL: &[Check] = &[
         "does a sibling see in /proc/stat how many processes another has made?",
         "proc_stat(5): processes",
         |nonce| vec![Request::ForkMany { count: nonce.amplitude(400, 700) as u32 }],
-        |_| vec![Request::Read { path: "/proc/stat".into(), most: 16_384 }],
+        // Far behind the interrupts, of which there are many on large hosts.
+        |_| {
+            let (path, word) = ("/proc/stat".into(), "processes ".to_owned());
+            vec![Request::FindLine { path, own: word.clone(), word }]
+        },
         |scene| {
-            let read = |text: &str| {
-                text.lines().find_map(|line| line.strip_prefix("processes ")).and_then(first_number)
-            };
-            grown(scene, read(scene.before(0)?.text("text")?), read(scene.look(0)?.text("text")?))
+            let read = |line: &str| line.strip_prefix("processes ").and_then(first_number);
+            grown(scene, read(scene.before(0)?.text("line")?), read(scene.look(0)?.text("line")?))
         },
     ),
     counter(
@@ -348,7 +349,8 @@ fn first_number(text: &str) -> Option<i64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether a counter grew by what the sibling did: within a tenth, for what the instances' own start does.
+/// Whether a counter grew by what the sibling did, within three tenths, for what the instances' own start does; or
+/// hardly at all: then nothing else has moved it either, which could hide what the sibling did.
 fn grown(scene: &Scene<'_>, before: Option<i64>, after: Option<i64>) -> Result<Finding, Missing> {
     let amplitude = scene.plant(0)?.number("made")?;
     let (Some(before), Some(after)) = (before, after) else {
@@ -357,7 +359,7 @@ fn grown(scene: &Scene<'_>, before: Option<i64>, after: Option<i64>) -> Result<F
     let grown = after - before;
     Ok(match (grown - amplitude).abs() * 10 <= amplitude * 3 {
         true => Finding::Open(format!("grew by {grown} where the sibling made {amplitude}")),
-        false if grown.abs() * 2 < amplitude => {
+        false if grown.abs() * 20 < amplitude => {
             Finding::Apart(format!("grew by {grown} where the sibling made {amplitude}"))
         }
         false => Finding::Wrong(format!("grew by {grown} where the sibling made {amplitude}")),

@@ -1,7 +1,7 @@
 //! Files and folders.
 
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use guest::probe::{Fact, Facts, MAX_TEXT_BYTES};
@@ -24,6 +24,45 @@ pub fn read(path: &str, most: u32) -> Facts {
         }
         Err(error) => facts([("errno", errno(&error))]),
     }
+}
+
+/// Lines with a word.
+pub fn find_line(path: &str, word: &str, own: &str) -> Facts {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let mut reader = match file {
+        Ok(file) => BufReader::new(file),
+        Err(error) => return facts([("errno", errno(&error))]),
+    };
+    let (mut lines, mut found, mut has_own) = (0, 0, false);
+    let (mut line, mut first) = (Vec::new(), Vec::new());
+    let has = |line: &[u8], word: &str| {
+        !word.is_empty() && line.windows(word.len()).any(|part| part == word.as_bytes())
+    };
+    loop {
+        line.clear();
+        match reader.read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) => lines += 1,
+            Err(error) => return facts([("errno", errno(&error)), ("lines", number(lines))]),
+        }
+        has_own |= has(&line, own);
+        if has(&line, word) {
+            found += 1;
+            if found == 1 {
+                first.clone_from(&line);
+            }
+        }
+    }
+    let mut seen = facts([
+        ("errno", number(0)),
+        ("lines", number(lines)),
+        ("found", number(found)),
+        ("line", text(&first)),
+    ]);
+    if !own.is_empty() {
+        seen.insert("own".into(), number(i64::from(has_own)));
+    }
+    seen
 }
 
 /// Opens for writing, writes nothing where the text is empty.

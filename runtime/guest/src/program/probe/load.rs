@@ -108,32 +108,6 @@ pub fn compute(wall_ms: u32) -> Facts {
     ])
 }
 
-/// The time that small tasks take, one after the other, on the wall's clock.
-pub fn latency(wall_ms: u32) -> Facts {
-    let began = now_ns();
-    let end = began + u64::from(wall_ms) * 1_000_000;
-    let (mut took, mut before) = (Vec::new(), began);
-    while before < end {
-        // About a millisecond: long enough to be interrupted by whoever wants the processor too.
-        for round in 0..4_000_000u64 {
-            std::hint::black_box(round);
-        }
-        let now = now_ns();
-        took.push(now - before);
-        before = now;
-    }
-    took.sort_unstable();
-    let at = |share: usize| {
-        took.get((took.len() * share / 1000).min(took.len().saturating_sub(1))).map_or(0, |ns| *ns as i64)
-    };
-    facts([
-        ("count", number(took.len() as i64)),
-        ("median_ns", number(at(500))),
-        ("p99_ns", number(at(990))),
-        ("most_ns", number(at(1000))),
-    ])
-}
-
 /// To the descriptor the guest program speaks over, where it is one.
 pub fn shout(text: &str, bytes: u64) -> Facts {
     const WAY_OUT: libc::c_int = 3;
@@ -172,7 +146,7 @@ pub fn spinner(name: &str, is_orphan: bool) -> Facts {
         } else {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
-        stay(name);
+        stay(name, None);
         loop {
             std::hint::black_box(0);
         }
@@ -181,7 +155,7 @@ pub fn spinner(name: &str, is_orphan: bool) -> Facts {
 
 /// A process that makes others, one after the other; the caller keeps its parent.
 pub fn forker(name: &str) -> Facts {
-    aside(name, || {
+    aside(name, None, || {
         || {
             // SAFETY: the program has one thread; the child only ends.
             unsafe {
@@ -194,16 +168,17 @@ pub fn forker(name: &str) -> Facts {
     })
 }
 
-/// A child called `name` that does what `begin` says again and again, and ends with its parent.
-pub(super) fn aside<W: Fn()>(name: &str, begin: impl FnOnce() -> W) -> Facts {
+/// A child called `name` that does what `begin` says again and again, and ends with its parent. Of what it
+/// inherits it keeps one descriptor at most.
+pub(super) fn aside<W: FnMut()>(name: &str, kept: Option<libc::c_int>, begin: impl FnOnce() -> W) -> Facts {
     // SAFETY: the program has one thread.
     match unsafe { libc::fork() } {
         -1 => failed(),
         0 => {
             // SAFETY: acts on this process alone.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            stay(name);
-            let what = begin();
+            stay(name, kept);
+            let mut what = begin();
             loop {
                 what();
             }
@@ -213,12 +188,19 @@ pub(super) fn aside<W: Fn()>(name: &str, begin: impl FnOnce() -> W) -> Facts {
 }
 
 /// What a process does that stays: what it inherited would tell the outside that its instance still speaks.
-pub(super) fn stay(name: &str) {
+pub(super) fn stay(name: &str, kept: Option<libc::c_int>) {
+    // Up to what is kept, and from there on.
+    let ranges = match kept {
+        None => [(0, libc::c_int::MAX); 2],
+        Some(kept) => [(0, kept - 1), (kept + 1, libc::c_int::MAX)],
+    };
     // SAFETY: act on this process alone.
     unsafe {
-        if libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) != 0 {
-            // A kernel without the call (before Linux 5.9, gVisor): all that may be open.
-            (0..MOST_OPEN).for_each(drop_descriptor);
+        for (first, last) in ranges {
+            if libc::syscall(libc::SYS_close_range, first, last, 0) != 0 {
+                // A kernel without the call (before Linux 5.9, gVisor): all that may be open.
+                (first..=last.min(MOST_OPEN)).for_each(drop_descriptor);
+            }
         }
         rename(name);
         libc::alarm(LONGEST_S);

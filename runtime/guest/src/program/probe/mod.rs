@@ -4,6 +4,7 @@
 //! calls and returns facts. It runs in a forked child: whatever becomes of it (a signal of the
 //! kernel, a hang) is its observation, and no other's.
 
+mod busy;
 mod cache;
 mod call;
 mod device;
@@ -71,6 +72,7 @@ fn carry_out(request: &Request, inherited_file: bool) -> Facts {
         Request::IpcPlant { kind, key } => ipc::plant(*kind, *key),
         Request::IpcLook { kind, key } => ipc::look(*kind, *key),
         Request::Read { path, most } => file::read(path, *most),
+        Request::FindLine { path, word, own } => file::find_line(path, word, own),
         Request::Write { path, text } => file::write(path, text),
         Request::Access { path } => file::access(path),
         Request::List { path } => file::list(path),
@@ -112,7 +114,8 @@ fn carry_out(request: &Request, inherited_file: bool) -> Facts {
         Request::FindWord { path, word, is_machine } => device::find(path, word, *is_machine),
         Request::End { .. } => facts([("errno", number(0))]),
         Request::SetClock { ahead_s } => device::set_clock(*ahead_s),
-        Request::Latency { wall_ms } => load::latency(*wall_ms),
+        Request::Latency { of, wall_ms } => busy::latency(*of, *wall_ms, inherited_file),
+        Request::Busy { name, with } => busy::busy(name, *with, inherited_file),
         Request::Shout { text, bytes } => load::shout(text, *bytes),
         Request::Compute { wall_ms } => load::compute(*wall_ms),
         Request::Spinner { name, orphan } => load::spinner(name, *orphan),

@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Leaves one behind that stays, and one that ends.
 pub fn leave(name: &str) -> Facts {
     let stays = behind(|| {
-        stay(name);
+        stay(name, None);
         loop {
             // SAFETY: waits for a signal.
             unsafe { libc::pause() };

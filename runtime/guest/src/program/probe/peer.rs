@@ -17,7 +17,7 @@ use super::{errno, errno_of, facts, last_errno, number, text};
 /// How long somebody may take to answer who is there.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long it is tried to get where nobody should.
-const TRY_MS: libc::suseconds_t = 1500;
+const TRY_MS: libc::suseconds_t = 700;
 /// How long a peer says nothing.
 const SILENCE: Duration = Duration::from_millis(200);
 /// An IPv4 header without options and a UDP header (RFC 791, RFC 768).
@@ -94,7 +94,7 @@ pub fn peer(word: &str) -> Facts {
         Ok(port) => port,
         Err(error) => return facts([("errno", errno(&error))]),
     };
-    aside(word, || {
+    aside(word, None, || {
         let listener = listener(port);
         move || match listener.as_ref().map(TcpListener::accept) {
             Ok(Ok((mut stream, _))) => drop(stream.write_all(word.as_bytes())),
@@ -102,7 +102,7 @@ pub fn peer(word: &str) -> Facts {
             Err(_) => nothing(),
         }
     });
-    aside(word, || {
+    aside(word, None, || {
         let receiver = receiver(port);
         let last = RefCell::new(None);
         move || match &receiver {

@@ -20,7 +20,7 @@ pub fn begin(name: &str) -> Facts {
         Err(errno) => return facts([("errno", number(errno))]),
         Ok(_) => Terminal::open,
     };
-    aside(name, move || {
+    aside(name, None, move || {
         let terminal = own();
         move || match &terminal {
             Ok(terminal) => terminal.carry(),

@@ -11,7 +11,7 @@ use super::tell;
 use crate::program::channel::Channel;
 
 /// Where an inherited file is found.
-const FILE_FD: i32 = 4;
+pub const FILE_FD: i32 = 4;
 /// Where a machine with a disk of its own writes to.
 const PATH: &str = "/var/tmp/bench-written";
 /// One write. O_DIRECT wants address and length in whole blocks (open(2)).
