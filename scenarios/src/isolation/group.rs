@@ -149,6 +149,25 @@ pub fn used_ms(kind: Kind, root: Option<i32>, name: &str) -> Result<u64, Missing
     }
 }
 
+/// What processes called `name` have written to storage (proc_pid_io(5), write_bytes).
+///
+/// # Errors
+/// Where the host finds none of them, or may not look.
+pub fn written_bytes(name: &str) -> Result<u64, Missing> {
+    let bytes = |pid: &i32| {
+        let path = format!("/proc/{pid}/io");
+        let text = fs::read_to_string(&path).map_err(|error| Missing(format!("{path}: {error}")))?;
+        let field = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        field
+            .and_then(|bytes| bytes.parse::<u64>().ok())
+            .ok_or_else(|| Missing(format!("{path} has no write_bytes")))
+    };
+    match called(name).as_slice() {
+        [] => Err(Missing("the host does not find those who write".into())),
+        pids => pids.iter().map(bytes).sum::<Result<u64, Missing>>(),
+    }
+}
+
 /// Processor time of all threads of the host's kernel, in ms: children of process 2 (kthreadd), which has no
 /// other. What they do on somebody's behalf nobody is charged with (cgroup-v2.rst has no way to).
 pub fn kernel_threads_ms() -> u64 {

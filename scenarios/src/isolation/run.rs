@@ -32,7 +32,8 @@ use crate::{Completion, Error, Progress, Stage, Stop};
 const THREADS: usize = 2;
 
 /// How often at most it is looked at a counter of the whole machine. What else the host does moves it as well,
-/// which hides what an instance adds and does not feign it: each time that is another number.
+/// which hides what an instance adds and does not feign it: each time that is another number. Where it has hardly moved,
+/// nothing is hidden.
 const LOOKS_AT_A_COUNTER: u32 = 4;
 
 /// Something that can be checked.
@@ -299,7 +300,7 @@ impl Field<'_> {
             let check = self.checks[*at];
             let is_counter = check.looks_before && check.act.is_none();
             for _ in 1..LOOKS_AT_A_COUNTER {
-                let is_hidden = matches!(outcome.finding, Finding::Apart(_) | Finding::Wrong(_));
+                let is_hidden = matches!(outcome.finding, Finding::Wrong(_));
                 if !is_counter || !is_hidden || self.stop.requested() {
                     break;
                 }

@@ -31,7 +31,9 @@ pub(super) const ALL: &[Check] = &[
         question: "does an instance get more processor time than its quota?",
         source: "scheduler/sched-bwc.rst; cgroup-v2.rst, cpu.max",
         expect: |kind| match kind {
-            Kind::Machine => Expect::Pointless("a machine is given whole virtual processors"),
+            Kind::Machine => Expect::Pointless(
+                "its own clocks do not tell that QEMU is held; noisy-cpu looks from outside",
+            ),
             _ => Expect::usual(kind),
         },
         company: Company::Alone,

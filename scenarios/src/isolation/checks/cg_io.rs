@@ -74,7 +74,7 @@ pub(super) const ALL: &[Check] = &[
 const MEMORY_BYTES: u64 = 64 << 20;
 
 /// Who is given a file on a device of the host.
-fn with_storage(kind: Kind) -> Expect {
+pub(super) fn with_storage(kind: Kind) -> Expect {
     match kind {
         Kind::Process | Kind::Container => Expect::usual(kind),
         _ => Expect::Pointless("its files lie on no device that is known here"),
@@ -82,14 +82,14 @@ fn with_storage(kind: Kind) -> Expect {
 }
 
 /// What a file of this host that has no name lies on.
-struct Device((u32, u32));
+pub(super) struct Device((u32, u32));
 
 impl Device {
-    fn find() -> Result<(u32, u32), String> {
+    pub(super) fn find() -> Result<(u32, u32), String> {
         scratch::device(&runtime::cache_dir()).map_err(|error| error.to_string())
     }
 
-    fn plant(_: &Nonce) -> HostPlant {
+    pub(super) fn plant(_: &Nonce) -> HostPlant {
         Ok(Box::new(Device(Device::find().map_err(Absent)?)))
     }
 }

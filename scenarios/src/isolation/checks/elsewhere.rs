@@ -13,7 +13,7 @@ use super::super::check::{Check, Company, Expect, Finding, HostPlant, Missing, O
 use super::super::group;
 use super::super::nonce::Nonce;
 
-const WINDOW: Duration = Duration::from_millis(1500);
+const WINDOW: Duration = Duration::from_millis(1000);
 /// How long it is looked at what the kernel's threads do by themselves.
 const IDLE: Duration = Duration::from_millis(700);
 
