@@ -50,8 +50,9 @@ fn runs_killed_at_random_moments_leave_nothing_after_clean() {
 
 /// Kills a run after `delay_ms`; whether something it had started was alive then.
 fn one_round(groups: &Groups, backends: &str, network: &str, delay_ms: u64) -> bool {
-    let arguments =
-        format!("--on {backends} --network {network} --storms 50 --instances 30 --arrival rate=20/s");
+    let arguments = format!(
+        "boot-storm --on {backends} --network {network} --storms 50 --instances 30 --arrival rate=20/s --warmup 0"
+    );
     let round = Round::begin(groups, &[&arguments]);
     std::thread::sleep(Duration::from_millis(delay_ms));
     let started = descendants(round.pid);

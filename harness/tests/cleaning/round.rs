@@ -15,7 +15,7 @@ const ROUND: &str = r#"
 look() { LOOK; }
 arguments="$1"; shift
 look >before
-"$@" "$0" run boot-storm $arguments --warmup 0 --out out >run.out 2>&1 &
+"$@" "$0" run $arguments --out out >run.out 2>&1 &
 echo $! >pid
 wait $!
 "$0" clean >clean.out 2>clean.err

@@ -30,7 +30,7 @@ const CALLS: [(libc::c_long, &str); 24] = [
     (libc::SYS_renameat2, "renameat2"),
     (libc::SYS_setresuid, "setresuid"),
     (libc::SYS_capset, "capset"),
-    (libc::SYS_prctl, "prctl"),
+    (libc::SYS_prctl, PRCTL),
     (libc::SYS_seccomp, "seccomp"),
     (libc::SYS_execveat, "execveat"),
     (libc::SYS_sendto, "sendto"),
@@ -51,6 +51,8 @@ const OLD_CALLS: [(libc::c_long, &str); 5] = [
 const OLD_CALLS: [(libc::c_long, &str); 0] = [];
 /// Counts where it is to a file of the kernel's: of a cgroup, or a process's maps.
 const WRITE: &str = "write";
+/// Changes the process alone: of several of a child's in a row the first counts.
+const PRCTL: &str = "prctl";
 /// Counts where it may make the file.
 const OPEN: &str = "openat";
 
@@ -183,15 +185,17 @@ impl Run {
         let Some((_, call)) = known.find(|(number, _)| *number == entry.nr as libc::c_long) else {
             return false;
         };
+        let by_child = !std::path::Path::new(&format!("/proc/{}/task/{pid}", self.leader)).exists();
+        let step = Step { call, by_child };
         let counts = match *call {
+            PRCTL => !by_child || self.steps.last() != Some(&step),
             WRITE => std::fs::read_link(format!("/proc/{pid}/fd/{}", entry.args[0]))
                 .is_ok_and(|path| path.starts_with("/sys/fs/cgroup") || path.starts_with("/proc")),
             OPEN => entry.args[2] as i32 & libc::O_CREAT != 0,
             _ => true,
         };
         if counts {
-            let by_child = !std::path::Path::new(&format!("/proc/{}/task/{pid}", self.leader)).exists();
-            self.steps.push(Step { call, by_child });
+            self.steps.push(step);
         }
         counts
     }
