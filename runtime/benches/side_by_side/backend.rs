@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use runtime::clock::now_ns;
 use runtime::image::Image;
+use runtime::state::RunState;
 use runtime::watch::Watch;
 use runtime::{Backend, Event, EventSink, InstanceName, LaunchSpec, Limits, Prepared, RunContext};
 use tokio::sync::mpsc::unbounded_channel;
@@ -18,10 +19,12 @@ pub struct Backed {
     prepared: Arc<dyn Prepared>,
     count: u32,
     phases: Vec<(&'static str, Vec<u64>)>,
+    /// Behind what is in it: its cgroups go with it, and `bench clean` beside it leaves it alone.
+    _state: RunState,
 }
 
 impl Backed {
-    /// A backend made ready for the image at `rootfs`, with state of its own in `folder`.
+    /// A backend made ready for the image at `rootfs`, which keeps what it makes in `folder`.
     ///
     /// # Errors
     /// Why it cannot be, as a sentence.
@@ -35,20 +38,19 @@ impl Backed {
         if let Some(missing) = backend.requirements().into_iter().find_map(|needed| needed.state.err()) {
             return Err(missing);
         }
-        // A folder apart: runtimes have a file system of their own above the one it lies in.
-        let state_dir = folder.join("state").join(name);
-        std::fs::create_dir_all(&state_dir).map_err(|error| error.to_string())?;
+        let run_id = format!("side-{}-{name}", std::process::id());
+        let state = RunState::create(&run_id).map_err(|error| error.to_string())?;
         let context = RunContext {
-            run_id: format!("side-{}-{name}", std::process::id()),
-            cache_dir: state_dir.clone(),
-            state_dir,
+            run_id,
+            cache_dir: folder.join("cache").join(name),
+            state_dir: state.dir().into(),
             watch,
             network: std::sync::Arc::default(),
         };
         let mut image = Image::builtin();
         image.rootfs = Some(rootfs.to_owned());
         let prepared = backend.prepare(&context, &image).map_err(|error| error.to_string())?;
-        Ok(Backed { name, prepared, count: 0, phases: Vec::new() })
+        Ok(Backed { name, prepared, count: 0, phases: Vec::new(), _state: state })
     }
 }
 
