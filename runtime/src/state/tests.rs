@@ -152,6 +152,29 @@ fn a_stopped_child_that_holds_the_lock_of_a_dead_run_is_ended() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
 }
 
+/// One that waits for a parent whose death it has missed.
+#[test]
+fn a_child_that_holds_the_lock_of_a_dead_run_for_long_is_ended() {
+    let place = Place::new("waiting");
+    let run = RunState::create_on(place.host(), "waiting").expect("made");
+    let dir = run.dir().to_owned();
+    die(run);
+    let held = File::open(dir.join("lock")).expect("opened");
+    flock(&held, FlockOperation::LockExclusive).expect("locked");
+    let mut child = Command::new("sleep").arg("100").stdin(held).spawn().expect("sleep");
+    // Who has only opened it is another that cleans.
+    let opened = File::open(dir.join("lock")).expect("opened");
+    let mut other = Command::new("sleep").arg("100").stdin(opened).spawn().expect("sleep");
+    fs::write(dir.join("lock"), "4194305").expect("written");
+    let removed = place.host().clean().expect("cleaned").removed;
+    assert!(!dir.exists(), "{removed:?}");
+    let status = child.wait().expect("ended");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+    assert!(other.try_wait().expect("waited").is_none());
+    other.kill().expect("killed");
+    other.wait().expect("ended");
+}
+
 #[test]
 fn a_group_without_a_run_is_removed() {
     let place = Place::new("stray");
