@@ -10,6 +10,10 @@ use crate::own_host::Groups;
 /// What is kept of a host that a run may add to: mounts and network interfaces.
 const LOOK: &str = r#"{ cut -d ' ' -f 5 /proc/self/mountinfo; cut -d : -f 1 /proc/self/net/dev; } | sort"#;
 
+/// How long a process may take to end that the kernel ends with its parent (PR_SET_PDEATHSIG), where the host
+/// has much to do. `bench clean` knows of no such, as of the programs that only say which version they are.
+const DYING: Duration = Duration::from_secs(3);
+
 /// Runs in an own host what each round needs: `$1` says what is started, the rest by what.
 const ROUND: &str = r#"
 look() { LOOK; }
@@ -55,6 +59,11 @@ fn stat(pid: u32) -> Option<(u32, String)> {
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
     (fields[0] != "Z").then_some(())?;
     Some((fields[1].parse().ok()?, fields[19].to_owned()))
+}
+
+fn command_line(pid: u32) -> String {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ")
 }
 
 /// Lines that came. Some may have gone: a mount of another test's goes where it removes the folder under it.
@@ -115,8 +124,12 @@ impl Round {
         assert_eq!(read("again.out"), "nothing to clean\n", "{told}");
         assert_eq!(added(&read("before"), &read("behind")), Vec::<String>::new(), "{told}");
         assert_eq!(groups.runs(), Vec::<PathBuf>::new(), "{told}");
-        let alive: Vec<_> =
-            started.iter().filter(|(pid, at)| stat(**pid).is_some_and(|now| now.1 == **at)).collect();
+        let deadline = Instant::now() + DYING;
+        let alive = || started.iter().filter(|(pid, at)| stat(**pid).is_some_and(|now| now.1 == **at));
+        while alive().next().is_some() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let alive: Vec<_> = alive().map(|(pid, _)| (pid, command_line(*pid))).collect();
         assert!(alive.is_empty(), "{alive:?}: {told}");
         if self.folder.path().join("out/run.json").exists() {
             let report = Command::new(env!("CARGO_BIN_EXE_bench"))

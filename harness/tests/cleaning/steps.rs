@@ -69,6 +69,8 @@ fn plan(folder: &Path) -> PathBuf {
         .arg(folder.join("image"))
         .output()
         .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {said}", output.status);
     let text = String::from_utf8(output.stdout).unwrap();
     let is_wait = |line: &&str| line.starts_with("settle_s = ");
     assert_eq!(text.lines().filter(is_wait).count(), 1, "{text}");
