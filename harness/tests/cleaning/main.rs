@@ -13,7 +13,7 @@ mod tracer;
 use std::process::Command;
 use std::time::Duration;
 
-use own_host::Groups;
+use own_host::{Groups, without_settings};
 use round::{Round, descendants, kill};
 
 /// How many times a run is killed, and so many more where BENCH_TEST_KILLS says.
@@ -31,7 +31,7 @@ fn runs_killed_at_random_moments_leave_nothing_after_clean() {
         (0..kills).map(|round| 150 + (u64::from(round) * 1337 + u64::from(std::process::id())) % 6000);
     let mut backends = "process,container".to_owned();
     for family in ["vm", "oci"] {
-        let dry = Command::new(env!("CARGO_BIN_EXE_bench"))
+        let dry = without_settings(&mut Command::new(env!("CARGO_BIN_EXE_bench")))
             .args(["run", "boot-storm", "--on", family, "--dry-run"])
             .output()
             .unwrap();

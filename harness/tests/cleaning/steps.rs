@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use crate::own_host::Groups;
+use crate::own_host::{Groups, without_settings};
 use crate::round::Round;
 use crate::tracer::{Step, follow};
 
@@ -63,7 +63,7 @@ fn plan(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder.join("image/etc")).unwrap();
     let words =
         ["run", "boot-storm", "--on", "container", "--network", "bridge", "--storms", "1", "--warmup", "0"];
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+    let output = without_settings(&mut Command::new(env!("CARGO_BIN_EXE_bench")))
         .args(words)
         .args(["--instances", "2", "--workload", "ready", "--dry-run", "--image"])
         .arg(folder.join("image"))

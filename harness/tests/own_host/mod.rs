@@ -20,6 +20,14 @@ ip link set lo up || exit 99
 exec "$@"
 "#;
 
+/// Settings in the environment, and what tests are told there, are no run's.
+pub fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BENCH_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// The groups of the test, removed with it.
 pub struct Groups(String);
 
@@ -48,10 +56,7 @@ impl Groups {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--net", "sh", "-c", OWN_HOST, "sh", &self.0, "sh", "-c", script]);
         command.args(words);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BENCH_"))
-        {
-            command.env_remove(name);
-        }
+        without_settings(&mut command);
         command
     }
 
