@@ -5,9 +5,11 @@ mod boot_every_vm;
 mod by_checks;
 mod catalogue;
 mod cgroups;
+mod container_equation;
 mod container_portability;
 mod no_boot_time;
 mod ns_six;
+mod oci_bundle;
 mod storm_stress;
 mod verdict;
 mod vm_density;
@@ -58,6 +60,9 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
                 Some(vm_image_portability::judge(&run.matrix, summary.portability.as_ref(), accelerator))
             }
             "container-portability" => Some(container_portability::judge(&run.matrix)),
+            "identical-copies" => Some(container_portability::judge_copies(&run.matrix)),
+            "oci-bundle" => Some(oci_bundle::judge(&run.matrix)),
+            "container-equation" => container_equation::judge(&run.checks, run.run.complete),
             "ns-six" => Some(ns_six::judge(&run.run)),
             "cg-limit" | "cg-prioritize" | "cg-account" | "cg-control" if !summary.readings.is_empty() => {
                 cgroups::judge(claim.id, &summary.readings)

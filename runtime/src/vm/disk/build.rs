@@ -11,13 +11,16 @@ use super::tool::{QEMU_IMG, word};
 use crate::Error;
 
 /// What changes the disk though image and guest program are the same.
-pub(super) const RECIPE: &str = "2";
+pub(super) const RECIPE: &str = "3";
 /// Room a running system gets beside the image's own files.
 const SPARE_BYTES: u64 = 1 << 30;
 /// Where the guest program is inside, and the name systemd calls it by.
 const GUEST_FOLDER: &str = "/usr/lib/bench";
 const GENERATORS: &str = "/usr/lib/systemd/system-generators";
 const GENERATOR: &str = "/usr/lib/systemd/system-generators/bench-generator";
+/// Where an initramfs and init mount what the kernel shows: the former makes none of them, and images made
+/// without nodes of devices may have no /dev (mmdebstrap(1), `--skip=output/dev`).
+const MOUNT_POINTS: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
 /// What the loader tells the kernel: the root writable, since an image has no table of file systems;
 /// words on the serial console for those who look for a reason; the end of a broken machine at once.
 pub(in crate::vm) const COMMAND_LINE: &str = "rw quiet console=ttyS0 panic=-1";
@@ -79,12 +82,9 @@ fn install_guest(
     std::fs::write(&guest, crate::guest_program_bytes()).map_err(refused(&guest))?;
     std::fs::set_permissions(&guest, std::fs::Permissions::from_mode(0o755)).map_err(refused(&guest))?;
     std::fs::write(&empty, b"").map_err(refused(&empty))?;
-    if !rootfs.join(GUEST_FOLDER.trim_start_matches('/')).is_dir() {
-        additions.push(Addition::Folder { path: GUEST_FOLDER });
-    }
-    if !rootfs.join(GENERATORS.trim_start_matches('/')).is_dir() {
-        additions.push(Addition::Folder { path: GENERATORS });
-    }
+    let folders = MOUNT_POINTS.into_iter().chain([GUEST_FOLDER, GENERATORS]);
+    let missing = folders.filter(|path| !rootfs.join(path.trim_start_matches('/')).is_dir());
+    additions.extend(missing.map(|path| Addition::Folder { path }));
     additions.push(Addition::File { folder: GUEST_FOLDER, name: "guest", source: &guest, replaces: false });
     additions.push(Addition::Link { path: GENERATOR, target: "../../bench/guest" });
     // Clones that were born with an identity would all have the same. An empty file and not none:

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::build::build;
+use super::build::{build, fill};
+use super::filesystem::uuid;
 use super::format::DiskFormat;
 use super::master::Master;
 use super::partition::ROOT_BEGIN_BYTES;
@@ -201,6 +202,24 @@ fn an_image_that_is_no_operating_system_says_what_it_lacks() {
             .to_string()
             .contains("built-in")
     );
+}
+
+#[test]
+fn a_disk_has_what_the_kernel_is_mounted_on_whatever_the_image_has() {
+    if !have_tools() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let (system, raw) = (folder.path().join("system"), folder.path().join("raw"));
+    hollow_system(&system);
+    fs::create_dir(system.join("run")).expect("folder");
+    fill(&system, &uuid("00112233445566778899aabbccddeeff"), folder.path(), &raw, Vec::new())
+        .expect("filled");
+    for path in ["/dev", "/proc", "/run", "/sys"] {
+        let target = format!("{}?offset={ROOT_BEGIN_BYTES}", raw.display());
+        let said = DEBUGFS.run("look", &["-R", &format!("stat {path}"), &target]).expect("looked");
+        assert!(said.contains("Type: directory"), "{path}: {said}");
+    }
 }
 
 #[test]
