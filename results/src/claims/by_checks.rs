@@ -1,4 +1,6 @@
-//! Claims that checks of isolation decide: what the mechanism keeps apart, for each kind of backend.
+//! Claims that checks of isolation decide: what the mechanism keeps apart, for each kind of backend. What is said
+//! of namespaces and cgroups is decided by what is made of them; a machine, whose inside has a kernel of its own,
+//! is asked the same for comparison.
 
 use super::{Finding, Verdict, Weighed, found, weigh};
 use crate::record::{Check, CheckVerdict};
@@ -15,8 +17,8 @@ pub(super) fn judge(rows: &[Check], is_complete: bool, id: &str) -> Option<Findi
     }
     let mut backends: Vec<&str> = own.iter().map(|row| row.backend.as_str()).collect();
     backends.dedup();
-    let all = backends.into_iter().map(|backend| of_backend(backend, &own)).collect();
-    let (verdict, evidence) = weigh(all, "no check could tell");
+    let all = backends.into_iter().map(|backend| of_backend(backend, id, &own)).collect();
+    let (verdict, evidence) = weigh(all, "nothing that is made of them was asked");
     let verdict = match is_complete {
         true => verdict,
         false => Verdict::Undetermined("the run was cut short before every check had been asked".into()),
@@ -30,7 +32,7 @@ pub(super) fn judge(rows: &[Check], is_complete: bool, id: &str) -> Option<Findi
     Some(found(id, verdict, because, evidence))
 }
 
-fn of_backend(backend: &str, rows: &[&Check]) -> Weighed {
+fn of_backend(backend: &str, id: &str, rows: &[&Check]) -> Weighed {
     let own = || rows.iter().filter(|row| row.backend == backend);
     let count = |verdict: CheckVerdict| own().filter(|row| row.verdict == verdict).count();
     let named = |verdict: CheckVerdict| -> Vec<&str> {
@@ -56,7 +58,8 @@ fn of_backend(backend: &str, rows: &[&Check]) -> Weighed {
     if cannot_tell > 0 {
         sentence.push_str(&format!("; {cannot_tell} could not tell"));
     }
-    Weighed { sentence, verdict: Some(verdict) }
+    let is_subject = !(backend.starts_with("vm:") && (id.starts_with("ns-") || id.starts_with("cg-")));
+    Weighed { sentence, verdict: is_subject.then_some(verdict) }
 }
 
 #[cfg(test)]
@@ -78,6 +81,10 @@ mod tests {
             verdict(&[holds.clone(), holds.clone(), row("container", CheckVerdict::Leak)]),
             Some(Verdict::Mixed)
         );
+        // A machine is no container.
+        let machine = row("vm:direct", CheckVerdict::SharedByDesign);
+        assert_eq!(verdict(&[holds.clone(), machine.clone()]), Some(Verdict::Supported));
+        assert!(matches!(verdict(std::slice::from_ref(&machine)), Some(Verdict::Undetermined(_))));
         let broken = verdict(&[row("container", CheckVerdict::Broken)]);
         assert!(matches!(broken, Some(Verdict::Undetermined(_))), "{broken:?}");
         let cut_short = judge(&[holds], false, "ns-uts").expect("told");

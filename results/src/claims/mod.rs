@@ -8,6 +8,7 @@ mod cgroups;
 mod container_equation;
 mod container_portability;
 mod no_boot_time;
+mod ns_full_access;
 mod ns_six;
 mod oci_bundle;
 mod storm_stress;
@@ -63,6 +64,7 @@ pub(crate) fn judge(run: &LoadedRun, summary: &Summary, storms: &BTreeMap<&str, 
             "identical-copies" => Some(container_portability::judge_copies(&run.matrix)),
             "oci-bundle" => Some(oci_bundle::judge(&run.matrix)),
             "container-equation" => container_equation::judge(&run.checks, run.run.complete),
+            "ns-full-access" => ns_full_access::judge(&run.checks, run.run.complete),
             "ns-six" => Some(ns_six::judge(&run.run)),
             "cg-limit" | "cg-prioritize" | "cg-account" | "cg-control" if !summary.readings.is_empty() => {
                 cgroups::judge(claim.id, &summary.readings)
