@@ -25,19 +25,19 @@
 //!
 //! | | median | 95 % interval | n |
 //! |---|---|---|---|
-//! | `vm:floor`, start → ready | 22.6 ms | 22.0–22.9 | 10 |
-//! | start → ready | 32.7 ms | 31.7–33.5 | 10 |
-//! | … to QEMU's greeting | 15.8 ms | 15.3–16.3 | 10 |
-//! | … greeting to resume | 5.5 ms | 5.3–5.8 | 10 |
-//! | … resume to ready | 10.9 ms | 10.6–12.2 | 10 |
-//! | start → serving | 97.5 ms | 96.6–101.2 | 10 |
-//! | start → serving, 64 at once | 6,967 ms | 6,868–6,989 | 64 |
-//! | private memory, 64 serving | 28.2 MiB each | | 64 |
+//! | `vm:floor`, start → ready | 22.0 ms | 21.3–22.3 | 10 |
+//! | start → ready | 31.6 ms | 30.8–33.5 | 10 |
+//! | … to QEMU's greeting | 14.8 ms | 14.3–15.3 | 10 |
+//! | … greeting to resume | 5.7 ms | 5.5–6.0 | 10 |
+//! | … resume to ready | 11.5 ms | 10.6–12.2 | 10 |
+//! | start → serving | 77.2 ms | 76.2–77.9 | 10 |
+//! | start → serving, 64 at once | 6,343 ms | 6,225–6,425 | 64 |
+//! | private memory, 64 serving | 28.0 MiB each | | 64 |
 //!
-//! What a start leaves out is paid by the first requests. Request 1 took 15.4 ms, 2 3.7 ms, 3 1.9 ms, the
-//! median of 4 to 10 0.83 ms, of 11 to 100 0.52 ms; of a machine that had booted 26.5, 8.8, 0.9, 0.64 and
-//! 0.38 ms. (Under TCG translating the code for the first time is most of it, for both.) One copy alone
-//! seems to have 63 MiB private: pages of the template that only one process maps count as its own.
+//! What a start leaves out is paid by the first requests. Request 1 took 22.0 ms, 2 11.6 ms, 3 1.03 ms, the
+//! median of 4 to 10 0.63 ms, of 11 to 100 0.51 ms; of a machine that had booted 23.3, 8.2, 1.1, 0.40 and
+//! 0.45 ms. (Under TCG translating the code for the first time is most of it, for both.) One copy alone
+//! seems to have 57 MiB private: pages of the template that only one process maps count as its own.
 //!
 //! # What makes it quicker
 //!
@@ -57,7 +57,7 @@
 //! In turns with the version before (one that announced itself, opened files and sockets and looked for its
 //! interface in each copy, and told what it had become before it said that it listens), on a quiet host,
 //! 40 each: start → ready 33.9 ms [32.9, 36.7] after 48.9 ms [48.3, 50.0], start → serving 83.6 ms
-//! [80.1, 90.9] after 107.7 ms [106.9, 109.1]. (The table above is of the version before.) In the same minutes
+//! [80.1, 90.9] after 107.7 ms [106.9, 109.1]. In the same minutes
 //! the same service answered after 83.6 ms [81.1, 89.1] over Docker's API with the host's network, 100 ms
 //! [95.8, 105] by `docker run --network host` as typed, and 250 ms [244, 258] by `docker run` with a network
 //! of its own.
